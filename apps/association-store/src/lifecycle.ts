@@ -1,0 +1,74 @@
+import { Inject, Injectable } from '@nestjs/common';
+import type {
+  BeforeApplicationShutdown,
+  OnApplicationBootstrap,
+  OnApplicationShutdown,
+} from '@nestjs/common';
+import { DataSource } from 'typeorm';
+
+import { KafkaPublisher } from '@heddle/messaging';
+import { OutboxRelay, SchemaWatch } from '@heddle/persistence';
+import { HEALTH, LOGGER, describeError } from '@heddle/platform';
+import type { Health, Logger } from '@heddle/platform';
+
+import { Linker } from './links/linker.js';
+import { purgeHistory } from './operations/history-purge.js';
+import { Loop } from './operations/loop.js';
+import { HISTORY_DAYS } from './tokens.js';
+
+const HOUR_MS = 60 * 60 * 1_000;
+
+/** What runs besides HTTP and the consumers, which the framework starts after this and stops in between. */
+@Injectable()
+export class Lifecycle implements OnApplicationBootstrap, BeforeApplicationShutdown, OnApplicationShutdown {
+  private readonly purge: Loop;
+
+  constructor(
+    dataSource: DataSource,
+    private readonly schema: SchemaWatch,
+    private readonly publisher: KafkaPublisher,
+    private readonly relay: OutboxRelay,
+    private readonly linker: Linker,
+    @Inject(HEALTH) private readonly health: Health,
+    @Inject(LOGGER) private readonly logger: Logger,
+    @Inject(HISTORY_DAYS) historyDays: number,
+  ) {
+    this.purge = new Loop({
+      name: 'purge',
+      everyMs: HOUR_MS,
+      logger,
+      step: async (signal) => {
+        const purged = await purgeHistory(
+          dataSource,
+          new Date(Date.now() - historyDays * 24 * HOUR_MS),
+          signal,
+        );
+        if (purged.orders + purged.recipes > 0) logger.info(purged, 'history.purged');
+        return false;
+      },
+    });
+  }
+
+  onApplicationBootstrap(): void {
+    this.health.addReadiness('schema', () => this.schema.fault);
+    this.schema.start(() => {
+      this.linker.start();
+      this.purge.start();
+    });
+    this.publisher.connect().catch((error: unknown) => {
+      this.logger.error({ err: describeError(error) }, 'kafka.not-connected');
+    });
+    this.relay.start();
+  }
+
+  async beforeApplicationShutdown(): Promise<void> {
+    await Promise.all([this.linker.stop(), this.purge.stop()]);
+  }
+
+  /** The consumers are closed by now: what their last chunks queued still goes out. */
+  async onApplicationShutdown(): Promise<void> {
+    await this.relay.stop();
+    await this.publisher.close();
+    await this.schema.stop();
+  }
+}

@@ -1,0 +1,75 @@
+import { Controller, Get, Headers, Param, Res, UseFilters, UseGuards } from '@nestjs/common';
+import type { FastifyReply } from 'fastify';
+import { DataSource } from 'typeorm';
+
+import { Caller, RequirePermission, ServiceTokenGuard } from '@heddle/access';
+import { RecipeId } from '@heddle/contracts';
+import { ProblemError } from '@heddle/platform';
+
+import { isUnchanged } from '../operations/etag.js';
+import { UnavailableFilter } from '../operations/unavailable.filter.js';
+
+import { findDocument } from './recipe.repository.js';
+import type { StoredDocument } from './recipe.repository.js';
+
+const NOT_FOUND = 'there is no such recipe';
+
+/** Recipe documents, exactly as they were sent. */
+@Controller()
+@UseGuards(ServiceTokenGuard)
+@UseFilters(UnavailableFilter)
+@RequirePermission('recipes:read')
+export class RecipeController {
+  constructor(private readonly dataSource: DataSource) {}
+
+  /** The newest version. */
+  @Get('recipe/:file')
+  async read(
+    @Caller() { tenant }: Caller,
+    @Param('file') file: string,
+    @Headers('if-none-match') ifNoneMatch: string | undefined,
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
+    const recipeId = file.endsWith('.json') ? file.slice(0, -'.json'.length) : '';
+    await this.answer(reply, { tenant, recipeId, ifNoneMatch });
+  }
+
+  /** One version, for workers: what a delivery's event names. */
+  @Get('internal/recipes/:tenant/:recipeId/:version')
+  async readVersion(
+    @Caller() caller: Caller,
+    @Param('tenant') tenant: string,
+    @Param('recipeId') recipeId: string,
+    @Param('version') version: string,
+    @Headers('if-none-match') ifNoneMatch: string | undefined,
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
+    if (caller.tenant !== tenant || !/^[1-9][0-9]{0,8}$/.test(version)) {
+      throw new ProblemError(404, NOT_FOUND);
+    }
+    await this.answer(reply, { tenant, recipeId, version: Number(version), ifNoneMatch });
+  }
+
+  private async answer(
+    reply: FastifyReply,
+    asked: {
+      readonly tenant: string;
+      readonly recipeId: string;
+      readonly version?: number;
+      readonly ifNoneMatch: string | undefined;
+    },
+  ): Promise<void> {
+    const found: StoredDocument | undefined = RecipeId.safeParse(asked.recipeId).success
+      ? await findDocument(this.dataSource, asked, asked.version)
+      : undefined;
+    if (found === undefined) throw new ProblemError(404, NOT_FOUND);
+    const etag = `"${found.sha256}"`;
+    void reply.header('etag', etag);
+    if (isUnchanged(asked.ifNoneMatch, etag)) {
+      await reply.status(304).send();
+      return;
+    }
+    // As bytes: a text would be given another content type with a charset.
+    await reply.status(200).header('content-type', 'application/json').send(Buffer.from(found.document));
+  }
+}

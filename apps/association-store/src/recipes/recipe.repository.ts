@@ -1,0 +1,134 @@
+import { query } from '@heddle/persistence';
+import type { DataSource, Tx } from '@heddle/persistence';
+
+import { SCHEMA } from '../schema/migrations.js';
+import { assertAllThere } from '../orders/order.repository.js';
+import type { RecipeName } from '../orders/order.repository.js';
+
+import type { RecipeFoldResult, RecipeHead } from './fold-recipes.js';
+
+/** Locks the recipes for a change, in the order that every transaction keeps. Their rows have to be there. */
+export async function lockRecipes(tx: Tx, recipes: readonly RecipeName[]): Promise<RecipeHead[]> {
+  const rows = await tx.query<{
+    tenant: string;
+    recipe_id: string;
+    version: number;
+    sha256: string | null;
+    last_offset: string | null;
+  }>(
+    `SELECT r.tenant, r.recipe_id, r.version, r.sha256, r.last_offset
+     FROM json_to_recordset($1) AS k (tenant text, "recipeId" text)
+     JOIN ${SCHEMA}.recipes r ON r.tenant = k.tenant AND r.recipe_id = k."recipeId"
+     ORDER BY r.tenant, r.recipe_id FOR UPDATE OF r`,
+    [JSON.stringify(recipes)],
+  );
+  assertAllThere(recipes.length, rows.length);
+  return rows.map((row) => ({
+    tenant: row.tenant,
+    recipeId: row.recipe_id,
+    version: row.version,
+    sha256: row.sha256,
+    lastOffset: row.last_offset === null ? null : BigInt(row.last_offset),
+  }));
+}
+
+export async function writeRecipes(tx: Tx, { heads, changes }: RecipeFoldResult, now: Date): Promise<void> {
+  if (heads.length === 0) return;
+  await tx.execute(
+    `UPDATE ${SCHEMA}.recipes AS r
+     SET version = i.version, sha256 = i.sha256, last_offset = i.last_offset, files = coalesce(i.files, r.files),
+         updated_at = CASE WHEN i.files IS NULL THEN r.updated_at ELSE $2 END
+     FROM json_to_recordset($1) AS i (
+       tenant text, recipe_id text, version integer, sha256 text, last_offset bigint, files json)
+     WHERE r.tenant = i.tenant AND r.recipe_id = i.recipe_id`,
+    [
+      JSON.stringify(
+        heads.map(({ tenant, recipeId, version, sha256, lastOffset, newest }) => ({
+          tenant,
+          recipe_id: recipeId,
+          version,
+          sha256,
+          last_offset: String(lastOffset),
+          ...(newest !== undefined && { files: newest.message.facts.files }),
+        })),
+      ),
+      now,
+    ],
+  );
+  if (changes.length === 0) return;
+  await tx.execute(
+    `INSERT INTO ${SCHEMA}.recipe_versions
+       (tenant, recipe_id, version, channel, document, text_sha256, files, temporary, accepted_at, created_at)
+     SELECT tenant, recipe_id, version, channel, document, text_sha256, files, temporary, accepted_at, $2
+     FROM json_to_recordset($1) AS i (
+       tenant text, recipe_id text, version integer, channel text, document text, text_sha256 text, files json,
+       temporary boolean, accepted_at timestamptz)`,
+    [
+      JSON.stringify(
+        changes.map(({ version, message: { data, facts } }) => ({
+          tenant: data.tenant,
+          recipe_id: data.recipeId,
+          version,
+          channel: data.channel,
+          document: data.document,
+          text_sha256: facts.textSha256,
+          files: facts.files,
+          temporary: data.temporary,
+          accepted_at: data.acceptedAt,
+        })),
+      ),
+      now,
+    ],
+  );
+}
+
+/**
+ * Queues the recipes that got other content and that orders use. After the lock on the recipe: the orders that
+ * are not seen here have yet to take it, and will find the content.
+ *
+ * @returns how many were queued.
+ */
+export async function queueLinks(tx: Tx, { heads }: RecipeFoldResult, now: Date): Promise<number> {
+  const changed = heads.flatMap(({ tenant, recipeId, newest }) =>
+    newest === undefined
+      ? []
+      : [
+          {
+            tenant,
+            recipe_id: recipeId,
+            accepted_at: newest.message.data.acceptedAt,
+            traceparent: newest.message.traceparent,
+          },
+        ],
+  );
+  if (changed.length === 0) return 0;
+  return await tx.execute(
+    `INSERT INTO ${SCHEMA}.links_due (tenant, recipe_id, accepted_at, traceparent, created_at)
+     SELECT tenant, recipe_id, accepted_at, traceparent, $2
+     FROM json_to_recordset($1) AS i (tenant text, recipe_id text, accepted_at timestamptz, traceparent text)
+     WHERE EXISTS (SELECT FROM ${SCHEMA}.order_items o WHERE o.tenant = i.tenant AND o.recipe_id = i.recipe_id)`,
+    [JSON.stringify(changed), now],
+  );
+}
+
+export interface StoredDocument {
+  readonly document: string;
+  /** Of the text. */
+  readonly sha256: string;
+}
+
+/** The newest version, or the one that is asked for. */
+export async function findDocument(
+  dataSource: DataSource,
+  { tenant, recipeId }: RecipeName,
+  version?: number,
+): Promise<StoredDocument | undefined> {
+  const [row] = await query<StoredDocument>(
+    dataSource,
+    `SELECT document, text_sha256 AS sha256 FROM ${SCHEMA}.recipe_versions
+     WHERE tenant = $1 AND recipe_id = $2 AND ($3::integer IS NULL OR version = $3)
+     ORDER BY version DESC LIMIT 1`,
+    [tenant, recipeId, version ?? null],
+  );
+  return row;
+}

@@ -1,0 +1,19 @@
+import { createDataSource } from '@heddle/persistence';
+import type { DataSource } from '@heddle/persistence';
+import type { Logger } from '@heddle/platform';
+
+import { SCHEMA, migrations } from './migrations.js';
+
+export function storeDataSource(
+  config: { readonly DATABASE_URL: string; readonly DATABASE_POOL_SIZE: number },
+  logger?: Logger,
+): DataSource {
+  return createDataSource({
+    url: config.DATABASE_URL,
+    poolSize: config.DATABASE_POOL_SIZE,
+    applicationName: 'association-store',
+    schema: SCHEMA,
+    migrations,
+    ...(logger === undefined ? {} : { logger }),
+  });
+}

@@ -1,0 +1,127 @@
+import { OUTBOX_DDL, migration } from '@heddle/persistence';
+import type { MigrationClass } from '@heddle/persistence';
+
+export const SCHEMA = 'association_store';
+
+/**
+ * Foreign names are compared byte by byte (COLLATE "C"): they are ids, and every lock order relies on it.
+ * Lock order everywhere: consumed position, orders by `order_uid`, recipes by (tenant, recipe_id).
+ */
+const CreateOrders = migration(
+  'CreateOrders1763700000000',
+  `
+  CREATE TABLE ${SCHEMA}.orders (
+    order_uid     uuid PRIMARY KEY,
+    tenant        text COLLATE "C" NOT NULL,
+    channel       text COLLATE "C" NOT NULL,
+    order_number  text COLLATE "C" NOT NULL,
+    order_id      text COLLATE "C",
+    ordinal       integer NOT NULL CHECK (ordinal > 0),
+    status        text NOT NULL CHECK (status IN ('open', 'cancelled')),
+    version       integer NOT NULL CHECK (version >= 0),
+    reason        text CHECK (reason IN ('submitted', 'items-changed', 'quantity-changed', 'order-id-added',
+                                         'recipe-linked', 'recipe-updated', 'cancelled', 'restored')),
+    cancel_reason text CHECK (cancel_reason IN ('customer', 'inventory', 'fraud', 'declined', 'staff', 'other')),
+    accepted_at   timestamptz NOT NULL,
+    created_at    timestamptz NOT NULL,
+    updated_at    timestamptz NOT NULL,
+    -- Version 0: heard of, but nothing of it has come yet.
+    CHECK ((version = 0) = (reason IS NULL)),
+    CHECK (cancel_reason IS NULL OR status = 'cancelled')
+  ) WITH (fillfactor = 85);
+  CREATE UNIQUE INDEX orders_identity ON ${SCHEMA}.orders
+    (tenant, order_number, channel, order_id) NULLS NOT DISTINCT;
+  CREATE INDEX orders_by_order_id ON ${SCHEMA}.orders (tenant, order_id) WHERE order_id IS NOT NULL;
+  CREATE INDEX orders_newest ON ${SCHEMA}.orders (tenant, order_uid) WHERE version > 0;
+  CREATE INDEX orders_updated ON ${SCHEMA}.orders (tenant, updated_at) WHERE version > 0;
+  CREATE INDEX orders_unseen ON ${SCHEMA}.orders (updated_at) WHERE version = 0;
+
+  CREATE TABLE ${SCHEMA}.order_items (
+    order_uid      uuid NOT NULL REFERENCES ${SCHEMA}.orders ON DELETE CASCADE,
+    item_id        text COLLATE "C" NOT NULL,
+    recipe_id      text COLLATE "C" NOT NULL,
+    tenant         text COLLATE "C" NOT NULL,
+    item_quantity  integer NOT NULL CHECK (item_quantity >= 0),
+    position       integer NOT NULL CHECK (position >= 0),
+    -- False: only ever reported with quantity 0; kept for its offset.
+    listed         boolean NOT NULL CHECK (listed OR item_quantity = 0),
+    last_offset    bigint NOT NULL,
+    -- Of the recipe, as the order's newest event names it; null: not there yet.
+    recipe_version integer CHECK (recipe_version > 0),
+    created_at     timestamptz NOT NULL,
+    PRIMARY KEY (order_uid, item_id, recipe_id)
+  ) WITH (fillfactor = 90);
+  CREATE INDEX order_items_by_recipe ON ${SCHEMA}.order_items (tenant, recipe_id, order_uid);
+  CREATE INDEX order_items_waiting ON ${SCHEMA}.order_items (tenant, recipe_id, order_uid)
+    WHERE recipe_version IS NULL AND item_quantity > 0;
+
+  CREATE TABLE ${SCHEMA}.order_versions (
+    order_uid   uuid NOT NULL REFERENCES ${SCHEMA}.orders ON DELETE CASCADE,
+    version     integer NOT NULL CHECK (version > 0),
+    reason      text NOT NULL,
+    event_id    uuid NOT NULL,
+    accepted_at timestamptz NOT NULL,
+    updated_at  timestamptz NOT NULL,
+    PRIMARY KEY (order_uid, version)
+  );
+  `,
+);
+
+const CreateRecipes = migration(
+  'CreateRecipes1763700000001',
+  `
+  CREATE TABLE ${SCHEMA}.recipes (
+    tenant      text COLLATE "C" NOT NULL,
+    recipe_id   text COLLATE "C" NOT NULL,
+    -- 0: a placeholder, ordered before it was saved.
+    version     integer NOT NULL CHECK (version >= 0),
+    -- SHA-256 of the canonical form (RFC 8785): decides whether a document is the same.
+    sha256      text,
+    -- Manifest of the newest version, here as well, so that whoever locks the row has it.
+    files       json NOT NULL,
+    last_offset bigint,
+    created_at  timestamptz NOT NULL,
+    updated_at  timestamptz NOT NULL,
+    PRIMARY KEY (tenant, recipe_id),
+    CHECK ((version = 0) = (sha256 IS NULL))
+  );
+  CREATE INDEX recipes_updated ON ${SCHEMA}.recipes (updated_at);
+
+  CREATE TABLE ${SCHEMA}.recipe_versions (
+    tenant        text COLLATE "C" NOT NULL,
+    recipe_id     text COLLATE "C" NOT NULL,
+    version       integer NOT NULL CHECK (version > 0),
+    channel       text NOT NULL,
+    -- The text as it was sent.
+    document      text NOT NULL,
+    -- SHA-256 of that text.
+    text_sha256   text NOT NULL CHECK (text_sha256 ~ '^[0-9a-f]{64}$'),
+    files         json NOT NULL,
+    temporary     boolean NOT NULL,
+    accepted_at   timestamptz NOT NULL,
+    created_at    timestamptz NOT NULL,
+    PRIMARY KEY (tenant, recipe_id, version),
+    FOREIGN KEY (tenant, recipe_id) REFERENCES ${SCHEMA}.recipes ON DELETE CASCADE
+  );
+
+  -- A recipe whose orders have to be told. Rows are only ever added by writers of recipes, never touched by
+  -- them, so that they do not wait for the linker.
+  CREATE TABLE ${SCHEMA}.links_due (
+    id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    tenant         text COLLATE "C" NOT NULL,
+    recipe_id      text COLLATE "C" NOT NULL,
+    accepted_at    timestamptz NOT NULL,
+    traceparent    text,
+    -- Every order up to this one is done.
+    last_order_uid uuid,
+    turns          integer NOT NULL DEFAULT 0,
+    created_at     timestamptz NOT NULL
+  );
+  CREATE INDEX links_due_by_recipe ON ${SCHEMA}.links_due (tenant, recipe_id);
+  `,
+);
+
+const CreateOutbox = migration('CreateOutbox1763700000002', OUTBOX_DDL(SCHEMA));
+
+/** Oldest first. */
+export const migrations: readonly MigrationClass[] = [CreateOrders, CreateRecipes, CreateOutbox];

@@ -1,0 +1,43 @@
+import { TOPIC, topicCatalogue } from '@heddle/contracts';
+import { KafkaServer, kafkaOptions } from '@heddle/messaging';
+import { faultOf } from '@heddle/persistence';
+import { createLogger, runService } from '@heddle/platform';
+import type { Logger, Platform, RunningService } from '@heddle/platform';
+
+import { AppModule, SERVICE } from './app.module.js';
+import type { Config } from './config.js';
+
+const CONSUMED: ReadonlySet<string> = new Set([TOPIC.orderReceived, TOPIC.recipeReceived]);
+
+export interface StoreOptions {
+  readonly config: Config;
+  readonly logger?: Logger;
+  readonly handleSignals?: boolean;
+}
+
+export async function startStore({ config, ...options }: StoreOptions): Promise<RunningService> {
+  const logger = options.logger ?? createLogger({ service: SERVICE, level: config.LOG_LEVEL });
+  let platform: Platform | undefined;
+  return await runService({
+    service: SERVICE,
+    config,
+    logger,
+    ...(options.handleSignals === undefined ? {} : { handleSignals: options.handleSignals }),
+    module: (given) => {
+      platform = given;
+      return AppModule.forRoot(config, given);
+    },
+    strategies: () => {
+      if (platform === undefined) throw new TypeError('starting consumers without a platform');
+      return [
+        new KafkaServer({
+          kafka: kafkaOptions(config, SERVICE),
+          groupId: SERVICE,
+          catalogue: topicCatalogue.filter(({ name }) => CONSUMED.has(name)),
+          faultOf,
+          ...platform,
+        }),
+      ];
+    },
+  });
+}

@@ -1,0 +1,144 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+
+import { OrderPage, OrderWithVersions, TOPIC } from '@heddle/contracts';
+import { runMigrations } from '@heddle/persistence';
+import { traceIdOf } from '@heddle/platform';
+import { createDatabase, eventually } from '@heddle/testing';
+import type { TestDatabase } from '@heddle/testing';
+
+import { storeDataSource } from '../src/schema/data-source.js';
+
+import { RunningStore } from './running-store.js';
+import { ACCEPTED_AT } from './support.js';
+
+const WITHIN = { withinMs: 20_000 };
+
+let database: TestDatabase;
+let store: RunningStore;
+
+beforeAll(async () => {
+  database = await createDatabase(process.env['TEST_DATABASE_URL'] ?? '');
+  store = await RunningStore.start(database.url);
+  expect(store.failing).toHaveProperty('schema');
+  await runMigrations(storeDataSource(store.config));
+  await eventually(() => expect(store.failing).toEqual({}), WITHIN);
+}, 60_000);
+
+afterAll(async () => {
+  await store.stop();
+  await database.drop();
+}, 30_000);
+
+describe('the running store', () => {
+  it('turns what is accepted into facts, and answers for them', async () => {
+    await store.associate('1001', [['a', 'DRIVE-001', 2]]);
+    const [submitted] = await eventually(async () => {
+      const found = await store.ordersOn(TOPIC.orderSubmitted, '1001');
+      expect(found).toHaveLength(1);
+      return found;
+    }, WITHIN);
+    expect(submitted).toMatchObject({ version: 1, reason: 'submitted', acceptedAt: ACCEPTED_AT });
+    const [message] = await store.messages(TOPIC.orderSubmitted);
+    expect(message).toMatchObject({
+      key: 'demo:1001',
+      headers: {
+        ce_type: 'heddle.order.submitted.v1',
+        ce_subject: submitted!.orderUid,
+        ce_source: '/heddle/association-store',
+        tenant: 'demo',
+      },
+    });
+    expect(traceIdOf(message!.headers['traceparent'])).toBe(traceIdOf(store.traceparent));
+
+    const document = '{ "id": "DRIVE-001",\n "name": "Cap" , "n": 1.50 }';
+    await store.save('DRIVE-001', document);
+    await eventually(async () => {
+      expect(await store.messages(TOPIC.recipeCreated)).toHaveLength(1);
+      const [linked] = await store.ordersOn(TOPIC.orderUpdated, '1001');
+      expect(linked).toMatchObject({ version: 2, reason: 'recipe-linked' });
+    }, WITHIN);
+
+    await store.cancel('1001');
+    await eventually(async () => {
+      expect(await store.ordersOn(TOPIC.orderCancelled, '1001')).toMatchObject([
+        { version: 3, status: 'cancelled' },
+      ]);
+    }, WITHIN);
+
+    const list = await store.get('/api/v2/orders?orderNumber=1001&limit=5');
+    expect(list.status).toBe(200);
+    const page = OrderPage.parse(await list.json());
+    expect(page.items).toMatchObject([{ orderUid: submitted!.orderUid, version: 3 }]);
+    const one = await store.get(`/api/v2/orders/${submitted!.orderUid}`);
+    expect(OrderWithVersions.parse(await one.json()).versions).toHaveLength(3);
+    const etag = one.headers.get('etag')!;
+    const again = await store.get(`/api/v2/orders/${submitted!.orderUid}`, {
+      headers: { 'if-none-match': etag },
+    });
+    expect([again.status, await again.text()]).toEqual([304, '']);
+
+    const read = await store.get('/recipe/DRIVE-001.json');
+    expect(read.headers.get('content-type')).toBe('application/json');
+    expect(await read.text()).toBe(document);
+    const version = await store.get('/internal/recipes/demo/DRIVE-001/1');
+    expect(await version.text()).toBe(document);
+    const recipeEtag = read.headers.get('etag')!;
+    expect(recipeEtag).toMatch(/^"[0-9a-f]{64}"$/);
+    const unchanged = await store.get('/recipe/DRIVE-001.json', { headers: { 'if-none-match': recipeEtag } });
+    expect(unchanged.status).toBe(304);
+  }, 60_000);
+
+  it('publishes nothing for what it has been told before', async () => {
+    await store.associate('2001', [['a', 'R', 1]]);
+    await store.associate('2001', [['a', 'R', 1]]);
+    await store.associate('2001', [['a', 'R', 2]]);
+    await eventually(async () => {
+      expect(await store.ordersOn(TOPIC.orderUpdated, '2001')).toMatchObject([{ version: 2 }]);
+    }, WITHIN);
+    expect(await store.ordersOn(TOPIC.orderSubmitted, '2001')).toHaveLength(1);
+  }, 30_000);
+
+  it('sets a document aside that nobody can read, and goes on with its neighbours', async () => {
+    await store.save('BROKEN', '{"id": BROKEN');
+    await store.save('FINE', '{"id":"FINE"}');
+    await store.save('HOLLOW', '{"id":"HOLLOW","text":"\\ud800"}');
+    await eventually(async () => {
+      expect((await store.get('/recipe/FINE.json')).status).toBe(200);
+      const set = (await store.messages(`${TOPIC.recipeReceived}.dead-letter`)).map(({ key }) => key);
+      expect(set.sort()).toEqual(['demo:BROKEN', 'demo:HOLLOW']);
+    }, WITHIN);
+    expect((await store.get('/recipe/BROKEN.json')).status).toBe(404);
+  }, 30_000);
+
+  it('answers only whom it should', async () => {
+    const bare = await store.getBare('/api/v2/orders');
+    expect(bare.status).toBe(401);
+    expect((await store.get('/api/v2/orders', { permissions: ['recipes:read'] })).status).toBe(403);
+    expect((await store.get('/recipe/FINE.json', { permissions: ['orders:read'] })).status).toBe(403);
+    expect((await store.get('/recipe/FINE.json', { tenant: 'other' })).status).toBe(404);
+    expect((await store.get('/internal/recipes/demo/FINE/1', { tenant: 'other' })).status).toBe(404);
+    expect(await (await store.get('/api/v2/orders', { tenant: 'other' })).json()).toEqual({
+      items: [],
+      nextCursor: null,
+    });
+  });
+
+  it('names every fault of a query, and knows nothing of what is not there', async () => {
+    const bad = await store.get('/api/v2/orders?limit=0&status=lost&colour=red');
+    expect(bad.status).toBe(400);
+    expect(bad.headers.get('content-type')).toBe('application/problem+json');
+    const { errors } = (await bad.json()) as { errors: unknown[] };
+    expect(errors).toHaveLength(3);
+    for (const path of [
+      '/api/v2/orders/0195f0c2-0000-7000-8000-000000000000',
+      '/api/v2/orders/nothing',
+      '/recipe/NOTHING.json',
+      '/recipe/FINE',
+      '/recipe/..json',
+      '/internal/recipes/demo/FINE/2',
+      '/internal/recipes/demo/FINE/x',
+    ]) {
+      expect([path, (await store.get(path)).status]).toEqual([path, 404]);
+    }
+  });
+});

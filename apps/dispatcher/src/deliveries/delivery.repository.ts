@@ -1,0 +1,171 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { z } from 'zod';
+
+import type { DeliveriesQuery, DeliveryDetails, DeliverySummary, Receipt } from '@heddle/contracts';
+import { decodeCursor, inTransaction, query, toPage } from '@heddle/persistence';
+import type { DataSource } from '@heddle/persistence';
+
+import { DATA_SOURCE } from '../tokens.js';
+
+import { firstIdAt } from './first-id-at.js';
+
+type SummaryRow = Omit<
+  DeliverySummary,
+  'nextAttemptAt' | 'createdAt' | 'updatedAt' | 'finishedAt' | 'orderUid'
+> & {
+  readonly kind: 'order' | 'recipe';
+  readonly subject: string;
+  readonly repeats: string | null;
+  readonly acceptedAt: Date;
+  readonly nextAttemptAt: Date | null;
+  readonly createdAt: Date;
+  readonly updatedAt: Date;
+  readonly finishedAt: Date | null;
+};
+
+interface FileRow {
+  readonly name: string;
+  readonly kind: DeliveryDetails['files'][number]['kind'];
+  readonly receipt: Receipt | null;
+}
+
+type AttemptRow = Omit<DeliveryDetails['attempts'][number], 'startedAt' | 'finishedAt'> & {
+  readonly startedAt: Date | null;
+  readonly finishedAt: Date | null;
+};
+
+/**
+ * What is ready but held back waits, as its reader sees it: paused by hand, or behind a breaker. Stored it is
+ * 'ready', so that pausing an integration with ten thousand deliveries writes one row.
+ */
+const HELD = `CASE WHEN d.state <> 'ready' THEN NULL WHEN i.status = 'paused' THEN 'paused'
+  WHEN f.probe_at IS NOT NULL THEN 'breaker' END`;
+
+const SUMMARY = `SELECT d.delivery_id AS "deliveryId", d.integration_id AS "integrationId",
+    d.integration_version AS "integrationVersion", d.destination, d.trigger, d.event_id AS "eventId", d.kind,
+    d.subject, d.order_number AS "orderNumber", d.order_id AS "orderId", d.recipe_ids AS "recipeIds", d.version,
+    CASE WHEN (${HELD}) IS NULL THEN d.state ELSE 'waiting' END AS state,
+    coalesce(d.reason, ${HELD}) AS reason, d.attempts, d.code, d.repeats, d.accepted_at AS "acceptedAt",
+    d.next_attempt_at AS "nextAttemptAt", d.created_at AS "createdAt", d.updated_at AS "updatedAt",
+    d.finished_at AS "finishedAt"
+  FROM dispatcher.deliveries d
+  JOIN dispatcher.integrations i ON i.integration_id = d.integration_id
+  JOIN dispatcher.integration_flow f ON f.integration_id = d.integration_id`;
+
+@Injectable()
+export class DeliveryRepository {
+  constructor(@Inject(DATA_SOURCE) private readonly dataSource: DataSource) {}
+
+  /** Newest first: delivery ids grow with time. */
+  async list(
+    tenant: string,
+    { limit, cursor, ...filters }: DeliveriesQuery,
+  ): Promise<{ items: DeliverySummary[]; nextCursor: string | null }> {
+    const bound = ['deliveries', tenant, filters];
+    const after = cursor === undefined ? undefined : decodeCursor(cursor, bound, z.tuple([z.uuid()]))[0];
+    const where = new Conditions('d.tenant = $?', tenant);
+    where.add('d.delivery_id < $?', after);
+    where.add(`d.kind = 'order' AND d.subject = $?`, filters.orderUid);
+    where.add('d.order_number = $?', filters.orderNumber);
+    where.add('d.order_id = $?', filters.orderId);
+    where.add('d.recipe_ids @> ARRAY[$?::text]', filters.recipeId);
+    where.add('d.integration_id = $?', filters.integrationId);
+    where.add('d.destination = $?', filters.destination);
+    if (filters.state === 'waiting')
+      where.text(`(d.state = 'waiting' OR (d.state = 'ready' AND (${HELD}) IS NOT NULL))`);
+    else if (filters.state === 'ready') where.text(`d.state = 'ready' AND (${HELD}) IS NULL`);
+    else where.add('d.state = $?', filters.state);
+    where.add('d.code = $?', filters.code);
+    where.add('d.created_at >= $?', filters.since);
+    where.add('d.created_at < $?', filters.until);
+    // Ids grow with time as well, and have an index; a minute covers the difference of two clocks.
+    where.add('d.delivery_id >= $?', filters.since && firstIdAt(Date.parse(filters.since) - 60_000));
+    where.add('d.delivery_id < $?', filters.until && firstIdAt(Date.parse(filters.until) + 60_000));
+
+    const rows = await query<SummaryRow>(
+      this.dataSource,
+      `${SUMMARY} WHERE ${where.sql} ORDER BY d.delivery_id DESC LIMIT ${String(limit + 1)}`,
+      where.params,
+    );
+    const page = toPage(rows, { limit, filters: bound, positionOf: ({ deliveryId }) => [deliveryId] });
+    return { ...page, items: page.items.map(summaryOf) };
+  }
+
+  async read(tenant: string, deliveryId: string): Promise<DeliveryDetails | undefined> {
+    return await inTransaction(this.dataSource, async (tx) => {
+      const [row] = await tx.query<SummaryRow>(`${SUMMARY} WHERE d.tenant = $1 AND d.delivery_id = $2`, [
+        tenant,
+        deliveryId,
+      ]);
+      if (!row) return undefined;
+      const files = await tx.query<FileRow>(
+        `SELECT name, kind, receipt FROM dispatcher.delivery_files WHERE delivery_id = $1 ORDER BY position`,
+        [deliveryId],
+      );
+      const attempts = await tx.query<AttemptRow>(
+        `SELECT attempt, offer_id AS "offerId", started_at AS "startedAt", finished_at AS "finishedAt",
+                coalesce(outcome, 'running') AS outcome, code, message, size_bytes::float8 AS "sizeBytes",
+                duration_ms AS "durationMs"
+         FROM dispatcher.offers WHERE delivery_id = $1 ORDER BY offer_id`,
+        [deliveryId],
+      );
+      const { attempts: _, ...summary } = summaryOf(row);
+      return {
+        ...summary,
+        repeats: row.repeats,
+        acceptedAt: row.acceptedAt.toISOString(),
+        files: files.map(({ name, kind, receipt }) => {
+          if (receipt === null) return { name, kind, state: 'missing' as const, receipt };
+          const { location, sizeBytes, sha256, details } = receipt;
+          return {
+            name,
+            kind,
+            state: 'delivered' as const,
+            receipt: { location, sizeBytes, sha256, details },
+          };
+        }),
+        attempts: attempts.map((attempt) => ({
+          ...attempt,
+          startedAt: attempt.startedAt?.toISOString() ?? null,
+          finishedAt: attempt.finishedAt?.toISOString() ?? null,
+        })),
+      };
+    });
+  }
+}
+
+function summaryOf(row: SummaryRow): DeliverySummary {
+  const { kind, subject, repeats: _repeats, acceptedAt: _acceptedAt, ...summary } = row;
+  return {
+    ...summary,
+    orderUid: kind === 'order' ? subject : null,
+    nextAttemptAt: row.nextAttemptAt?.toISOString() ?? null,
+    createdAt: row.createdAt.toISOString(),
+    updatedAt: row.updatedAt.toISOString(),
+    finishedAt: row.finishedAt?.toISOString() ?? null,
+  };
+}
+
+/** Conditions that are joined by AND; `$?` stands for the value's parameter. */
+class Conditions {
+  readonly params: unknown[] = [];
+  private readonly parts: string[] = [];
+
+  constructor(sql: string, value: unknown) {
+    this.add(sql, value);
+  }
+
+  add(sql: string, value: unknown): void {
+    if (value === undefined) return;
+    this.params.push(value);
+    this.text(sql.replace('$?', `$${String(this.params.length)}`));
+  }
+
+  text(sql: string): void {
+    this.parts.push(sql);
+  }
+
+  get sql(): string {
+    return this.parts.join(' AND ');
+  }
+}

@@ -1,0 +1,59 @@
+import { Controller, Inject } from '@nestjs/common';
+import { EventPattern, Payload } from '@nestjs/microservices';
+
+import { TOPIC } from '@heddle/contracts';
+import type { OrderChangedV1, RecipeSavedV1, Trigger } from '@heddle/contracts';
+import type { BatchResult, EventBatch } from '@heddle/messaging';
+
+import { OfferPump } from '../offers/offer.pump.js';
+
+import { EventRepository } from './event.repository.js';
+import { orderFact, recipeFact } from './fact.js';
+import type { Fact } from './fact.js';
+
+/** What starts integrations. Chunks arrive per partition; an error is the messaging library's to judge. */
+@Controller()
+export class EventConsumer {
+  constructor(
+    @Inject(EventRepository) private readonly events: EventRepository,
+    @Inject(OfferPump) private readonly pump: OfferPump,
+  ) {}
+
+  @EventPattern(TOPIC.orderSubmitted)
+  async submitted(@Payload() batch: EventBatch<OrderChangedV1>): Promise<BatchResult> {
+    return await this.orders('order.submitted', batch);
+  }
+
+  @EventPattern(TOPIC.orderUpdated)
+  async updated(@Payload() batch: EventBatch<OrderChangedV1>): Promise<BatchResult> {
+    return await this.orders('order.updated', batch);
+  }
+
+  @EventPattern(TOPIC.orderCancelled)
+  async cancelled(@Payload() batch: EventBatch<OrderChangedV1>): Promise<BatchResult> {
+    return await this.orders('order.cancelled', batch);
+  }
+
+  @EventPattern(TOPIC.recipeCreated)
+  async recipes(@Payload() batch: EventBatch<RecipeSavedV1>): Promise<BatchResult> {
+    return await this.apply(
+      batch,
+      batch.events.map((event) => ({ ...recipeFact(event), offset: BigInt(event.offset) })),
+    );
+  }
+
+  private async orders(trigger: Trigger, batch: EventBatch<OrderChangedV1>): Promise<BatchResult> {
+    return await this.apply(
+      batch,
+      batch.events.map((event) => ({ ...orderFact(trigger, event), offset: BigInt(event.offset) })),
+    );
+  }
+
+  private async apply(
+    { topic, partition, firstOffset, nextOffset }: EventBatch,
+    facts: readonly (Fact & { offset: bigint })[],
+  ): Promise<BatchResult> {
+    if (await this.events.apply({ topic, partition, firstOffset, nextOffset }, facts)) this.pump.nudge();
+    return undefined;
+  }
+}

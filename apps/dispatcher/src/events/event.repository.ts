@@ -1,0 +1,333 @@
+import { Inject, Injectable } from '@nestjs/common';
+
+import type { DeliveryReason, Trigger } from '@heddle/contracts';
+import type { EventBatch } from '@heddle/messaging';
+import { inTransaction, movePosition } from '@heddle/persistence';
+import type { DataSource, Tx } from '@heddle/persistence';
+import { newId } from '@heddle/platform';
+
+import { END_STATE, decideLane } from '../lanes/lane.js';
+import type { EndReason, LaneDecision, LaneDelivery, LaneHead, OpenState } from '../lanes/lane.js';
+import { SCHEMA } from '../schema/schema.js';
+import { DATA_SOURCE, POLICY } from '../tokens.js';
+import type { Policy } from '../tokens.js';
+
+import { laneKey, subjectKey } from './fact.js';
+import type { Fact, Subject } from './fact.js';
+import { newestStarting } from './integration-matching.js';
+import type { ActiveIntegration } from './integration-matching.js';
+
+interface HeadRow extends Subject {
+  readonly version: number;
+  readonly status: 'open' | 'cancelled';
+  readonly orderId: string | null;
+  readonly recipeIds: readonly string[];
+  readonly waitingSince: Date | null;
+  readonly now: Date;
+}
+
+interface LaneRow extends Subject {
+  readonly deliveryId: string;
+  readonly integrationId: string;
+  readonly trigger: Trigger;
+  readonly version: number;
+  readonly state: OpenState;
+  readonly reason: DeliveryReason | null;
+  readonly frozen: boolean;
+  readonly stopReason: EndReason | null;
+  readonly waitUntil: Date | null;
+}
+
+/** Turns events about orders and recipes into deliveries. */
+@Injectable()
+export class EventRepository {
+  constructor(
+    @Inject(DATA_SOURCE) private readonly dataSource: DataSource,
+    @Inject(POLICY) private readonly policy: Policy,
+  ) {}
+
+  /**
+   * Applies a chunk of one partition in one transaction, with the same number of statements for one event and
+   * for five hundred. Safe to repeat.
+   *
+   * Locks are taken in this order everywhere: positions, heads, deliveries (each by rising key). A head is
+   * locked before its lanes are looked at, so two chunks that speak of one order take turns; an open delivery
+   * is locked before it is judged, so whoever offers or finishes it at this moment is waited for.
+   *
+   * @returns whether something may have become ready.
+   */
+  async apply(
+    chunk: Omit<EventBatch, 'events'>,
+    facts: readonly (Fact & { offset: bigint })[],
+  ): Promise<boolean> {
+    return await inTransaction(this.dataSource, async (tx) => {
+      const consumedBefore = await movePosition(tx, SCHEMA, chunk);
+      const fresh = await newFacts(
+        tx,
+        facts.filter(({ offset }) => offset >= consumedBefore),
+      );
+      if (fresh.length === 0) return false;
+
+      const bySubject = Map.groupBy(fresh, subjectKey);
+      const heads = await raiseHeads(tx, bySubject);
+      const active = await activeIntegrations(tx, [...new Set(fresh.map(({ tenant }) => tenant))]);
+      const lanes = await openLanes(tx, heads);
+      const highest = await highestVersions(tx, heads);
+
+      const changes: LaneDecision['changes'][number][] = [];
+      const created: Record<string, unknown>[] = [];
+      const headOf = new Map(heads.map((head) => [subjectKey(head), head]));
+      for (const [key, factsOfSubject] of bySubject) {
+        const head = headOf.get(key);
+        if (!head) throw new TypeError('a head that was just written is missing');
+        const laneHead = this.laneHead(head);
+        const laneOf = Map.groupBy(lanes.get(key) ?? [], ({ integrationId }) => integrationId);
+        const integrations = active.get(head.tenant) ?? [];
+        const starting = new Map(
+          integrations.flatMap((integration) => {
+            const fact = newestStarting(integration, factsOfSubject);
+            return fact === undefined ? [] : [[integration.integrationId, { integration, fact }] as const];
+          }),
+        );
+        for (const integrationId of new Set([...laneOf.keys(), ...starting.keys()])) {
+          const start = starting.get(integrationId);
+          const decision = decideLane({
+            head: laneHead,
+            deliveries: (laneOf.get(integrationId) ?? []) satisfies LaneDelivery[],
+            highestVersion: highest.get(`${integrationId}:${key}`) ?? 0,
+            event: start?.fact,
+          });
+          changes.push(...decision.changes);
+          if (start && decision.created) created.push(newRow(head, start, decision.created));
+        }
+      }
+      // Two statements, as a lane has one head at any time: ends make room for what gets ready.
+      await change(
+        tx,
+        changes.filter(({ kind }) => kind !== 'refresh'),
+        headOf,
+        lanes,
+      );
+      await change(
+        tx,
+        changes.filter(({ kind }) => kind === 'refresh'),
+        headOf,
+        lanes,
+      );
+      await insert(tx, created);
+      return changes.length > 0 || created.length > 0;
+    });
+  }
+
+  private laneHead({ version, status, waitingSince, now }: HeadRow): LaneHead {
+    const until = waitingSince === null ? null : new Date(waitingSince.getTime() + this.policy.recipeWaitMs);
+    return { version, status, waitUntil: until !== null && until > now ? until : null };
+  }
+}
+
+/** Events of every topic meet here once, by their own ids: a relay may repeat what it had published. */
+async function newFacts(tx: Tx, facts: readonly (Fact & { offset: bigint })[]): Promise<readonly Fact[]> {
+  if (facts.length === 0) return [];
+  const rows = await tx.query<{ event_id: string }>(
+    `INSERT INTO dispatcher.handled_events (event_id)
+     SELECT DISTINCT id FROM unnest($1::uuid[]) AS i (id) ORDER BY id
+     ON CONFLICT DO NOTHING RETURNING event_id`,
+    [facts.map(({ eventId }) => eventId)],
+  );
+  const unseen = new Set(rows.map((row) => row.event_id));
+  return facts.filter(({ eventId }) => unseen.delete(eventId.toLowerCase()));
+}
+
+/** Locks every head of the chunk, and raises those that are older than what the chunk brings. */
+async function raiseHeads(tx: Tx, bySubject: ReadonlyMap<string, readonly Fact[]>): Promise<HeadRow[]> {
+  const newest = [...bySubject.values()].map((facts) =>
+    facts.reduce((best, fact) => (fact.version > best.version ? fact : best)),
+  );
+  const rows = newest.map((fact) => ({
+    tenant: fact.tenant,
+    kind: fact.kind,
+    subject: fact.subject,
+    version: fact.version,
+    status: fact.status,
+    order_number: fact.orderNumber,
+    order_id: fact.orderId,
+    recipe_ids: fact.recipeIds,
+    is_waiting: fact.isWaiting,
+    document: JSON.stringify(fact.document),
+  }));
+  return await tx.query<HeadRow>(
+    `INSERT INTO dispatcher.heads AS h
+       (tenant, kind, subject, version, status, order_number, order_id, recipe_ids, waiting_since, document)
+     SELECT tenant, kind, subject, version, status, order_number, order_id, recipe_ids,
+            CASE WHEN is_waiting THEN now() END, document
+     FROM json_to_recordset($1) AS i (
+       tenant text, kind text, subject text, version integer, status text, order_number text, order_id text,
+       recipe_ids text[], is_waiting boolean, document text)
+     ORDER BY tenant, kind, subject
+     ON CONFLICT (tenant, kind, subject) DO UPDATE SET
+       version = greatest(h.version, excluded.version),
+       status = CASE WHEN excluded.version > h.version THEN excluded.status ELSE h.status END,
+       order_id = CASE WHEN excluded.version > h.version THEN excluded.order_id ELSE h.order_id END,
+       recipe_ids = CASE WHEN excluded.version > h.version THEN excluded.recipe_ids ELSE h.recipe_ids END,
+       waiting_since = CASE WHEN excluded.version <= h.version THEN h.waiting_since
+                            WHEN excluded.waiting_since IS NULL THEN NULL
+                            ELSE coalesce(h.waiting_since, excluded.waiting_since) END,
+       document = CASE WHEN excluded.version > h.version THEN excluded.document ELSE h.document END,
+       updated_at = CASE WHEN excluded.version > h.version THEN excluded.updated_at ELSE h.updated_at END
+     RETURNING tenant, kind, subject, version, status, order_id AS "orderId", recipe_ids AS "recipeIds",
+               waiting_since AS "waitingSince", clock_timestamp() AS now`,
+    [JSON.stringify(rows)],
+  );
+}
+
+async function activeIntegrations(
+  tx: Tx,
+  tenants: readonly string[],
+): Promise<ReadonlyMap<string, readonly ActiveIntegration[]>> {
+  const rows = await tx.query<ActiveIntegration>(
+    `SELECT i.integration_id AS "integrationId", i.tenant, i.destination, v.version, i.active_from AS "activeFrom",
+            v.triggers, v.channels, v.temporary_recipes AS "temporaryRecipes"
+     FROM dispatcher.integrations i
+     JOIN dispatcher.integration_versions v
+       ON v.integration_id = i.integration_id AND v.version = i.approved_version
+     WHERE i.tenant = ANY($1) AND i.status IN ('enabled', 'paused') AND i.deleted_at IS NULL
+     ORDER BY i.integration_id`,
+    [tenants],
+  );
+  return Map.groupBy(rows, ({ tenant }) => tenant);
+}
+
+const SUBJECTS = `json_to_recordset($1) AS s (tenant text, kind text, subject text)`;
+
+function subjectsOf(heads: readonly HeadRow[]): string {
+  return JSON.stringify(heads.map(({ tenant, kind, subject }) => ({ tenant, kind, subject })));
+}
+
+async function openLanes(
+  tx: Tx,
+  heads: readonly HeadRow[],
+): Promise<ReadonlyMap<string, readonly LaneRow[]>> {
+  const rows = await tx.query<LaneRow>(
+    `SELECT d.delivery_id AS "deliveryId", d.integration_id AS "integrationId", d.tenant, d.kind, d.subject,
+            d.trigger, d.version, d.state, d.reason, d.frozen_at IS NOT NULL AS frozen,
+            d.stop_reason AS "stopReason", d.wait_until AS "waitUntil"
+     FROM ${SUBJECTS} JOIN dispatcher.deliveries d USING (tenant, kind, subject)
+     WHERE d.state IN ('waiting', 'ready', 'in-flight', 'retrying')
+     ORDER BY d.delivery_id FOR UPDATE OF d`,
+    [subjectsOf(heads)],
+  );
+  return Map.groupBy(rows, subjectKey);
+}
+
+/** A statement of its own: after the locks it sees what the others have committed. */
+async function highestVersions(tx: Tx, heads: readonly HeadRow[]): Promise<ReadonlyMap<string, number>> {
+  const rows = await tx.query<Subject & { integrationId: string; version: number }>(
+    `SELECT d.integration_id AS "integrationId", d.tenant, d.kind, d.subject, max(d.version) AS version
+     FROM ${SUBJECTS} JOIN dispatcher.deliveries d USING (tenant, kind, subject)
+     GROUP BY 1, 2, 3, 4`,
+    [subjectsOf(heads)],
+  );
+  return new Map(rows.map((row) => [`${row.integrationId}:${subjectKey(row)}`, row.version]));
+}
+
+function newRow(
+  head: HeadRow,
+  { integration, fact }: { readonly integration: ActiveIntegration; readonly fact: Fact },
+  standing: NonNullable<LaneDecision['created']>,
+): Record<string, unknown> {
+  return {
+    delivery_id: newId(),
+    tenant: head.tenant,
+    integration_id: integration.integrationId,
+    integration_version: integration.version,
+    destination: integration.destination,
+    trigger: fact.trigger,
+    event_id: fact.eventId,
+    kind: head.kind,
+    subject: head.subject,
+    lane_key: laneKey(head.tenant, integration.integrationId, head.subject),
+    channel: fact.channel,
+    order_number: fact.orderNumber,
+    order_id: head.orderId,
+    recipe_ids: head.recipeIds,
+    version: standing.version,
+    state: standing.state,
+    reason: standing.reason,
+    wait_until: standing.waitUntil,
+    accepted_at: fact.acceptedAt,
+    traceparent: fact.traceparent ?? null,
+  };
+}
+
+async function change(
+  tx: Tx,
+  changes: LaneDecision['changes'],
+  heads: ReadonlyMap<string, HeadRow>,
+  lanes: ReadonlyMap<string, readonly LaneRow[]>,
+): Promise<void> {
+  if (changes.length === 0) return;
+  const rowOf = new Map([...lanes.values()].flat().map((row) => [row.deliveryId, row]));
+  const rows = changes.map((item) => {
+    const row = rowOf.get(item.deliveryId);
+    const head = row && heads.get(subjectKey(row));
+    if (!row || !head) throw new TypeError('a change of a delivery that was not read');
+    switch (item.kind) {
+      case 'end':
+        return { ...rowValues(row), state: END_STATE[item.reason], reason: item.reason, is_end: true };
+      case 'stop':
+        return { ...rowValues(row), stop_reason: item.reason };
+      case 'refresh':
+        return {
+          ...rowValues(row),
+          state: item.state,
+          reason: item.reason,
+          version: item.version,
+          wait_until: item.waitUntil,
+          order_id: head.orderId,
+          recipe_ids: head.recipeIds,
+        };
+    }
+  });
+  await tx.query(
+    `UPDATE dispatcher.deliveries d SET
+       state = c.state, reason = c.reason, stop_reason = c.stop_reason, version = c.version,
+       wait_until = c.wait_until, order_id = CASE WHEN c.recipe_ids IS NULL THEN d.order_id ELSE c.order_id END,
+       recipe_ids = coalesce(c.recipe_ids, d.recipe_ids),
+       next_attempt_at = CASE WHEN c.state = 'retrying' THEN d.next_attempt_at END,
+       finished_at = CASE WHEN c.is_end THEN now() END, updated_at = now()
+     FROM json_to_recordset($1) AS c (
+       delivery_id uuid, state text, reason text, stop_reason text, version integer, wait_until timestamptz,
+       order_id text, recipe_ids text[], is_end boolean)
+     WHERE d.delivery_id = c.delivery_id`,
+    [JSON.stringify(rows)],
+  );
+}
+
+function rowValues({
+  deliveryId,
+  state,
+  reason,
+  stopReason,
+  version,
+  waitUntil,
+}: LaneRow): Record<string, unknown> {
+  return { delivery_id: deliveryId, state, reason, stop_reason: stopReason, version, wait_until: waitUntil };
+}
+
+async function insert(tx: Tx, rows: readonly Record<string, unknown>[]): Promise<void> {
+  if (rows.length === 0) return;
+  const columns = `delivery_id, tenant, integration_id, integration_version, destination, trigger, event_id, kind,
+    subject, lane_key, channel, order_number, order_id, recipe_ids, version, state, reason, wait_until, accepted_at,
+    traceparent`;
+  await tx.query(
+    `INSERT INTO dispatcher.deliveries (${columns})
+     SELECT ${columns} FROM json_to_recordset($1) AS i (
+       delivery_id uuid, tenant text, integration_id uuid, integration_version integer, destination text,
+       trigger text, event_id uuid, kind text, subject text, lane_key text, channel text, order_number text,
+       order_id text, recipe_ids text[], version integer, state text, reason text, wait_until timestamptz,
+       accepted_at timestamptz, traceparent text)
+     ORDER BY delivery_id
+     ON CONFLICT (event_id, integration_id) DO NOTHING`,
+    [JSON.stringify(rows)],
+  );
+}

@@ -1,0 +1,194 @@
+import {
+  Body,
+  Controller,
+  Delete,
+  Get,
+  Headers,
+  HttpCode,
+  Inject,
+  Param,
+  Patch,
+  Post,
+  Query,
+  Res,
+  UseGuards,
+} from '@nestjs/common';
+import type { FastifyReply } from 'fastify';
+import { z } from 'zod';
+
+import { Caller, RequirePermission, ServiceTokenGuard } from '@heddle/access';
+import {
+  IntegrationDecision,
+  IntegrationPatch,
+  IntegrationsQuery,
+  destinationSettings,
+  jsonSchemaOf,
+} from '@heddle/contracts';
+import type { IntegrationVersionView, IntegrationView } from '@heddle/contracts';
+import { ProblemError, parseInput } from '@heddle/platform';
+
+import { parseQuery } from '../http/input.js';
+
+import { IntegrationService } from './integration.service.js';
+import type { Answer } from './integration.service.js';
+
+const VersionsQuery = z.strictObject({
+  limit: IntegrationsQuery.shape.limit,
+  cursor: IntegrationsQuery.shape.cursor,
+});
+const IdempotencyKey = z.string().min(1).max(128).optional();
+
+@Controller('api/v2/integrations')
+@UseGuards(ServiceTokenGuard)
+@RequirePermission('integrations:manage')
+export class IntegrationController {
+  constructor(@Inject(IntegrationService) private readonly integrations: IntegrationService) {}
+
+  @Get()
+  async list(
+    @Caller() { tenant }: Caller,
+    @Query() filters: unknown,
+  ): Promise<{ items: IntegrationView[]; nextCursor: string | null }> {
+    return await this.integrations.list(tenant, parseQuery(IntegrationsQuery, filters));
+  }
+
+  @Post()
+  @HttpCode(201)
+  async create(
+    @Caller() caller: Caller,
+    @Body() body: unknown,
+    @Headers('idempotency-key') key: string | undefined,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<IntegrationView> {
+    const idempotencyKey = parseInput(IdempotencyKey, key, 'Idempotency-Key');
+    return tagged(reply, await this.integrations.create(caller, body, idempotencyKey));
+  }
+
+  @Get(':integrationId')
+  async read(
+    @Caller() { tenant }: Caller,
+    @Param('integrationId') id: string,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<IntegrationView> {
+    return tagged(reply, await this.integrations.read(tenant, idOf(id)));
+  }
+
+  @Get(':integrationId/versions')
+  async versions(
+    @Caller() { tenant }: Caller,
+    @Param('integrationId') id: string,
+    @Query() page: unknown,
+  ): Promise<{ items: IntegrationVersionView[]; nextCursor: string | null }> {
+    return await this.integrations.versions(tenant, idOf(id), parseQuery(VersionsQuery, page));
+  }
+
+  @Patch(':integrationId')
+  async patch(
+    @Caller() caller: Caller,
+    @Param('integrationId') id: string,
+    @Body() body: unknown,
+    @Headers('if-match') ifMatch: string | undefined,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<IntegrationView> {
+    const patch = parseInput(IntegrationPatch, body);
+    return tagged(reply, await this.integrations.patch(caller, idOf(id), patch, ifMatch));
+  }
+
+  @Delete(':integrationId')
+  @HttpCode(204)
+  async delete(
+    @Caller() caller: Caller,
+    @Param('integrationId') id: string,
+    @Headers('if-match') ifMatch: string | undefined,
+  ): Promise<void> {
+    await this.integrations.delete(caller, idOf(id), ifMatch);
+  }
+
+  @Post(':integrationId/approve')
+  @HttpCode(200)
+  @RequirePermission('integrations:approve')
+  async approve(
+    @Caller() caller: Caller,
+    @Param('integrationId') id: string,
+    @Body() body: unknown,
+    @Headers('if-match') ifMatch: string | undefined,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<IntegrationView> {
+    const decision = parseInput(IntegrationDecision, body);
+    return tagged(reply, await this.integrations.command(caller, idOf(id), 'approve', decision, ifMatch));
+  }
+
+  @Post(':integrationId/reject')
+  @HttpCode(200)
+  @RequirePermission('integrations:approve')
+  async reject(
+    @Caller() caller: Caller,
+    @Param('integrationId') id: string,
+    @Body() body: unknown,
+    @Headers('if-match') ifMatch: string | undefined,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<IntegrationView> {
+    const decision = parseInput(IntegrationDecision, body);
+    return tagged(reply, await this.integrations.command(caller, idOf(id), 'reject', decision, ifMatch));
+  }
+
+  @Post(':integrationId/pause')
+  @HttpCode(200)
+  async pause(
+    @Caller() caller: Caller,
+    @Param('integrationId') id: string,
+    @Headers('if-match') ifMatch: string | undefined,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<IntegrationView> {
+    return tagged(reply, await this.integrations.command(caller, idOf(id), 'pause', undefined, ifMatch));
+  }
+
+  @Post(':integrationId/resume')
+  @HttpCode(200)
+  async resume(
+    @Caller() caller: Caller,
+    @Param('integrationId') id: string,
+    @Headers('if-match') ifMatch: string | undefined,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<IntegrationView> {
+    return tagged(reply, await this.integrations.command(caller, idOf(id), 'resume', undefined, ifMatch));
+  }
+
+  @Post(':integrationId/disable')
+  @HttpCode(200)
+  async disable(
+    @Caller() caller: Caller,
+    @Param('integrationId') id: string,
+    @Headers('if-match') ifMatch: string | undefined,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<IntegrationView> {
+    return tagged(reply, await this.integrations.command(caller, idOf(id), 'disable', undefined, ifMatch));
+  }
+}
+
+@Controller('api/v2/destinations')
+@UseGuards(ServiceTokenGuard)
+@RequirePermission()
+export class DestinationController {
+  /** Each kind with the JSON Schema of its settings: what a form is made of. */
+  @Get()
+  list(): { items: { destination: string; settings: Record<string, unknown> }[] } {
+    return {
+      items: Object.entries(destinationSettings).map(([destination, { schema }]) => ({
+        destination,
+        settings: jsonSchemaOf(schema, 'input'),
+      })),
+    };
+  }
+}
+
+function tagged(reply: FastifyReply, { view, etag }: Answer): IntegrationView {
+  void reply.header('etag', etag);
+  return view;
+}
+
+/** What is no id names nothing. */
+function idOf(text: string): string {
+  if (!z.uuid().safeParse(text).success) throw new ProblemError(404, 'there is no such integration');
+  return text;
+}

@@ -1,0 +1,77 @@
+import { MAX_INLINE_CHARACTERS } from '@heddle/contracts';
+import type { FileKind, OfferedFile, OrderChangedV1, RecipeSavedV1 } from '@heddle/contracts';
+import { cancelledFileName, fileSetNames } from '@heddle/destination-kit';
+
+export type Include = Readonly<Record<FileKind, boolean>>;
+
+export interface FileSet {
+  readonly files: readonly OfferedFile[];
+  /** Recipes of the set that have not come. */
+  readonly missing: readonly string[];
+}
+
+interface LinkedRecipe {
+  readonly recipeId: string;
+  readonly version: number;
+  readonly files: RecipeSavedV1['files'];
+}
+
+/** Every recipe linked with a quantity above 0, each once. Source: wire/drive.md 3.2. */
+export function orderFileSet(order: OrderChangedV1, include: Include): FileSet {
+  const linked = new Map<string, LinkedRecipe>();
+  const missing = new Set<string>();
+  for (const { recipeId, itemQuantity, recipe } of order.items) {
+    if (itemQuantity === 0) continue;
+    if (recipe.state === 'waiting') missing.add(recipeId);
+    else if (!linked.has(recipeId))
+      linked.set(recipeId, { recipeId, version: recipe.version, files: recipe.files });
+  }
+  return { files: filesOf(order, order, [...linked.values()], include), missing: [...missing] };
+}
+
+export function recipeFileSet(recipe: RecipeSavedV1, include: Include): FileSet {
+  return { files: filesOf(recipe, null, [recipe], include), missing: [] };
+}
+
+/** The order document alone. `include` is about files of recipes. */
+export function cancelledFileSet(order: OrderChangedV1): FileSet {
+  const { tenant, channel } = order;
+  const name = cancelledFileName({ tenant, channel, order });
+  const text = inlineDocument(order);
+  return {
+    files: [{ name, kind: 'attachment', mimeType: 'application/json', source: { kind: 'inline', text } }],
+    missing: [],
+  };
+}
+
+/** As much of the document as fits into an offer: manifests of files go first, then the items. */
+function inlineDocument(order: OrderChangedV1): string {
+  const whole = JSON.stringify(order);
+  if (whole.length <= MAX_INLINE_CHARACTERS) return whole;
+  const items = order.items.map((item) => ({ ...item, recipe: { ...item.recipe, files: [] } }));
+  const withoutFiles = JSON.stringify({ ...order, items });
+  return withoutFiles.length <= MAX_INLINE_CHARACTERS
+    ? withoutFiles
+    : JSON.stringify({ ...order, items: [] });
+}
+
+function filesOf(
+  { tenant, channel }: { readonly tenant: string; readonly channel: string },
+  order: { readonly orderNumber: string; readonly orderId: string | null } | null,
+  recipes: readonly LinkedRecipe[],
+  include: Include,
+): OfferedFile[] {
+  const all = recipes.flatMap(({ recipeId, version, files }) =>
+    files.map((file) => ({ ...file, recipeId, version })),
+  );
+  // Named before the choice: what is included changes no name.
+  const names = fileSetNames({ tenant, channel, order }, all);
+  return all.flatMap(({ recipeId, version, kind, mimeType, url, sha256 }, index): OfferedFile[] => {
+    const name = names[index];
+    if (!include[kind] || name === undefined) return [];
+    if (kind !== 'recipe') return [{ name, kind, mimeType, source: { kind: 'url', url } }];
+    if (sha256 === null) throw new TypeError('a recipe document without its hash');
+    const path = `/internal/recipes/${tenant}/${encodeURIComponent(recipeId)}/${String(version)}`;
+    return [{ name, kind, mimeType, source: { kind: 'hub', path, sha256 } }];
+  });
+}

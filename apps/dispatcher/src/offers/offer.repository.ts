@@ -1,0 +1,468 @@
+import { Inject, Injectable } from '@nestjs/common';
+
+import {
+  DELIVERY_REQUESTED,
+  DeliveryRequestedV1,
+  OrderChangedV1,
+  RecipeSavedV1,
+  deliveryRequestedTopic,
+} from '@heddle/contracts';
+import type { DestinationKind, OfferedFile } from '@heddle/contracts';
+import { enqueue, execute, inTransaction, query } from '@heddle/persistence';
+import type { DataSource, OutboxRow, Tx } from '@heddle/persistence';
+import { LOGGER, childOf, describeError, newId } from '@heddle/platform';
+import type { Logger } from '@heddle/platform';
+
+import { MISSING_CODE, missingRecipes } from '../attempts/attempt-end.js';
+import { DELIVERY_FACTS, finishedEvent, promoteLanes } from '../deliveries/finished.js';
+import type { DeliveryFacts } from '../deliveries/finished.js';
+import { DeliveryMetrics } from '../deliveries/delivery.metrics.js';
+import { subjectKey } from '../events/fact.js';
+import type { Subject } from '../events/fact.js';
+import { budgetOf, refill } from '../flow/flow.js';
+import { FLOW_COLUMNS, saveFlows } from '../flow/flow.repository.js';
+import type { FlowRow } from '../flow/flow.repository.js';
+import { SCHEMA } from '../schema/schema.js';
+import { DATA_SOURCE, POLICY } from '../tokens.js';
+import type { Policy } from '../tokens.js';
+
+import { cancelledFileSet, orderFileSet, recipeFileSet } from './file-set.js';
+import type { FileSet, Include } from './file-set.js';
+import { SealedSettings, versionKey } from './sealed-settings.js';
+
+/** Offers and integrations of one transaction. */
+const MAX_OFFERS = 500;
+const MAX_INTEGRATIONS = 200;
+
+/**
+ * Offers that may have left something behind: those of this delivery that were started, and those of older deliveries of
+ * the lane whose worker was not heard of again, for nobody else comes back to them.
+ */
+const MAX_EARLIER_OFFERS = 50;
+
+/** A worker reports every 3 s, so this silence says that it is gone, long before it is certain enough to offer again. */
+const OVERDUE_PROGRESS_S = 9;
+/** A group moves a dead member's partitions to another within this time. */
+const OVERDUE_START_S = 15;
+
+interface ReadyFlow extends FlowRow {
+  readonly tenant: string;
+  readonly destination: DestinationKind;
+  readonly version: number;
+  readonly include: Include;
+  readonly now: number;
+}
+
+interface ClaimedRow extends DeliveryFacts {
+  readonly attempts: number;
+  readonly frozen: boolean;
+  readonly missing: readonly string[];
+  readonly earlierOfferIds: readonly string[];
+}
+
+interface Claimed extends ClaimedRow {
+  readonly flow: ReadyFlow;
+}
+
+interface HeadDocument extends Subject {
+  readonly document: string;
+}
+
+interface FileRow {
+  readonly deliveryId: string;
+  readonly name: string;
+  readonly kind: OfferedFile['kind'];
+  readonly mimeType: string;
+  readonly source: OfferedFile['source'];
+}
+
+/** A claimed delivery with the files that it is to send, or the reason why it ends here. */
+type Prepared =
+  | {
+      readonly kind: 'offer';
+      readonly delivery: Claimed;
+      readonly offerId: string;
+      readonly set: FileSet;
+      readonly row: OutboxRow;
+    }
+  | { readonly kind: 'end'; readonly delivery: Claimed; readonly failure: Failure | null };
+type Failure = Parameters<typeof finishedEvent>[1]['failure'] & object;
+
+/** Moves what is ready into flight, in one transaction with its offers. */
+@Injectable()
+export class OfferRepository {
+  constructor(
+    @Inject(DATA_SOURCE) private readonly dataSource: DataSource,
+    @Inject(POLICY) private readonly policy: Policy,
+    @Inject(SealedSettings) private readonly settings: SealedSettings,
+    @Inject(DeliveryMetrics) private readonly metrics: DeliveryMetrics,
+    @Inject(LOGGER) private readonly logger: Logger,
+  ) {}
+
+  /** One look for what an idle dispatcher has to do, which is nearly always nothing. */
+  async look(): Promise<{ readonly isDue: boolean; readonly isReady: boolean }> {
+    const [found] = await query<{ isDue: boolean; isReady: boolean }>(
+      this.dataSource,
+      `SELECT EXISTS (SELECT FROM dispatcher.deliveries WHERE ${DUE_RETRY}) OR
+              EXISTS (SELECT FROM dispatcher.deliveries WHERE ${DUE_WAIT}) AS "isDue",
+              EXISTS (${READY_FLOWS}) AS "isReady"`,
+    );
+    return found ?? { isDue: true, isReady: true };
+  }
+
+  /** What waited for the clock becomes ready: retries that are due, orders whose recipe did not come in time. */
+  async wakeDue(): Promise<number> {
+    const wake = (where: string): string =>
+      `UPDATE dispatcher.deliveries SET state = 'ready', reason = NULL, next_attempt_at = NULL, updated_at = now()
+       WHERE delivery_id IN (SELECT delivery_id FROM dispatcher.deliveries WHERE ${where}
+                             ORDER BY delivery_id LIMIT 1000 FOR UPDATE SKIP LOCKED)`;
+    const retries = await execute(this.dataSource, wake(DUE_RETRY));
+    return retries + (await execute(this.dataSource, wake(DUE_WAIT)));
+  }
+
+  /**
+   * Locks the flows of integrations that have something ready; those that another dispatcher holds are left to
+   * it. Deliveries that an event or a report holds at this moment are left for the next pass.
+   */
+  async offer(): Promise<{ readonly offered: number; readonly more: boolean }> {
+    const result = await inTransaction(this.dataSource, async (tx) => {
+      const flows = await lockReadyFlows(tx);
+      if (flows.length === 0) return { prepared: [], more: false };
+      const budgets = await this.budgets(tx, flows);
+      const claimed = await claim(tx, flows, budgets);
+      if (claimed.length === 0) return { prepared: [], more: false };
+
+      const prepared = await this.prepare(tx, claimed);
+      await this.store(tx, prepared);
+      const used = new Map<string, number>();
+      for (const { delivery } of prepared.filter(({ kind }) => kind === 'offer'))
+        used.set(delivery.integrationId, (used.get(delivery.integrationId) ?? 0) + 1);
+      await saveFlows(
+        tx,
+        flows
+          .map((flow) => refill(flow, flow.limits, flow.now) as ReadyFlow)
+          .flatMap((flow) => {
+            const count = used.get(flow.integrationId) ?? 0;
+            if (count === 0 || flow.limits.perSecond === null) return [];
+            return [{ ...flow, tokens: Math.max(0, flow.tokens - count) }];
+          }),
+      );
+      return { prepared, more: claimed.length >= MAX_OFFERS || flows.length >= MAX_INTEGRATIONS };
+    });
+    for (const item of result.prepared) {
+      if (item.kind === 'end') this.metrics.finished(item.delivery, item.failure === null, new Date());
+    }
+    return { offered: result.prepared.length, more: result.more };
+  }
+
+  private async budgets(tx: Tx, flows: readonly ReadyFlow[]): Promise<ReadonlyMap<string, number>> {
+    const rows = await tx.query<{ integrationId: string; live: number; all: number }>(
+      `SELECT integration_id AS "integrationId", count(*)::int AS "all",
+              count(*) FILTER (WHERE CASE WHEN started_at IS NULL
+                THEN offered_at > clock_timestamp() - make_interval(secs => ${String(OVERDUE_START_S)})
+                ELSE heard_at > clock_timestamp() - make_interval(secs => ${String(OVERDUE_PROGRESS_S)}) END)::int AS live
+       FROM dispatcher.offers WHERE integration_id = ANY($1) AND outcome IS NULL GROUP BY 1`,
+      [flows.map(({ integrationId }) => integrationId)],
+    );
+    const open = new Map(rows.map((row) => [row.integrationId, row]));
+    let left = MAX_OFFERS;
+    const budgets = new Map<string, number>();
+    for (const flow of flows) {
+      const refilled = refill(flow, flow.limits, flow.now);
+      const wanted = budgetOf(
+        refilled,
+        flow.limits,
+        open.get(flow.integrationId) ?? { live: 0, all: 0 },
+        flow.now,
+      );
+      const budget = Math.min(wanted, left);
+      left -= budget;
+      if (budget > 0) budgets.set(flow.integrationId, budget);
+    }
+    return budgets;
+  }
+
+  private async prepare(tx: Tx, claimed: readonly Claimed[]): Promise<readonly Prepared[]> {
+    const heads = await headDocuments(
+      tx,
+      claimed.filter(({ frozen }) => !frozen),
+    );
+    const files = await openFiles(
+      tx,
+      claimed.filter(({ frozen }) => frozen),
+    );
+    const sealed = await this.settings.of(tx, [
+      ...new Map(claimed.map(({ flow }) => [flow.integrationId, flow])).values(),
+    ]);
+    return claimed.map((delivery): Prepared => {
+      try {
+        const set = delivery.frozen
+          ? { files: files.get(delivery.deliveryId) ?? [], missing: delivery.missing }
+          : freeze(delivery, heads.get(subjectKey(delivery)));
+        if (set.files.length === 0) {
+          const failure =
+            set.missing.length > 0 ? { code: MISSING_CODE, message: missingRecipes(set.missing) } : null;
+          return { kind: 'end', delivery: contentOf(delivery, heads), failure };
+        }
+        const content = contentOf(delivery, heads);
+        const offerId = newId();
+        const envelope = sealed.get(versionKey(delivery.flow));
+        if (envelope === undefined) throw new TypeError('settings of an approved version are missing');
+        return {
+          kind: 'offer',
+          delivery: content,
+          offerId,
+          set,
+          row: this.offerRow(content, offerId, set, envelope),
+        };
+      } catch (error) {
+        // One delivery that cannot be offered must not hold up the others for ever.
+        this.logger.error(
+          { err: describeError(error), delivery_id: delivery.deliveryId, tenant_id: delivery.tenant },
+          'offer.impossible',
+        );
+        const failure = {
+          code: 'UNKNOWN' as const,
+          message: 'preparing the files: the delivery cannot be offered',
+        };
+        return { kind: 'end', delivery, failure };
+      }
+    });
+  }
+
+  private offerRow(delivery: Claimed, offerId: string, set: FileSet, sealedSettings: string): OutboxRow {
+    const { tenant, kind, subject, orderNumber, orderId, version, flow } = delivery;
+    const offer = DeliveryRequestedV1.parse({
+      deliveryId: delivery.deliveryId,
+      offerId,
+      notAfter: new Date(flow.now + this.policy.offerNotAfterMs).toISOString(),
+      tenant,
+      channel: delivery.channel,
+      integrationId: delivery.integrationId,
+      integrationVersion: flow.version,
+      trigger: delivery.trigger,
+      attempt: delivery.attempts + 1,
+      ...(kind === 'order' && { order: { orderUid: subject, orderNumber, orderId, version } }),
+      recipeIds: delivery.recipeIds,
+      sealedSettings,
+      files: set.files,
+      earlierOfferIds: delivery.earlierOfferIds,
+      acceptedAt: delivery.acceptedAt.toISOString(),
+    });
+    return {
+      topic: deliveryRequestedTopic(flow.destination),
+      key: delivery.laneKey,
+      id: newId(),
+      type: DELIVERY_REQUESTED,
+      time: new Date(flow.now).toISOString(),
+      subject: delivery.deliveryId,
+      tenant,
+      traceparent: childOf(delivery.traceparent ?? undefined),
+      data: JSON.stringify(offer),
+    };
+  }
+
+  private async store(tx: Tx, prepared: readonly Prepared[]): Promise<void> {
+    const offers = prepared.filter((item) => item.kind === 'offer');
+    const ends = prepared.filter((item) => item.kind === 'end');
+    const files = offers
+      .filter(({ delivery }) => !delivery.frozen)
+      .flatMap(({ delivery, set }) =>
+        set.files.map((file, position) => ({
+          delivery_id: delivery.deliveryId,
+          position,
+          name: file.name,
+          kind: file.kind,
+          mime_type: file.mimeType,
+          source: file.source,
+        })),
+      );
+    if (files.length > 0) {
+      await tx.query(
+        `INSERT INTO dispatcher.delivery_files (delivery_id, position, name, kind, mime_type, source)
+         SELECT * FROM json_to_recordset($1) AS i (
+           delivery_id uuid, position integer, name text, kind text, mime_type text, source json)`,
+        [JSON.stringify(files)],
+      );
+    }
+    await tx.query(
+      `UPDATE dispatcher.deliveries d SET
+         state = c.state, reason = NULL, offer_id = c.offer_id, integration_version = c.integration_version,
+         version = c.version, recipe_ids = c.recipe_ids, order_id = c.order_id, wait_until = NULL,
+         frozen_at = coalesce(d.frozen_at, now()), missing = c.missing, code = coalesce(c.code, d.code),
+         message = coalesce(c.message, d.message), attempts = d.attempts + c.spent,
+         finished_at = CASE WHEN c.offer_id IS NULL THEN now() END, updated_at = now()
+       FROM json_to_recordset($1) AS c (
+         delivery_id uuid, state text, offer_id uuid, integration_version integer, version integer,
+         recipe_ids text[], order_id text, missing text[], code text, message text, spent integer)
+       WHERE d.delivery_id = c.delivery_id`,
+      [JSON.stringify(prepared.map(updateRow))],
+    );
+    // An end with a failure is shown as the attempt that it stands for.
+    const failed = ends.flatMap(({ delivery, failure }) => (failure === null ? [] : [{ delivery, failure }]));
+    await tx.query(
+      `INSERT INTO dispatcher.offers
+         (offer_id, delivery_id, integration_id, attempt, not_after, finished_at, outcome, code, message)
+       SELECT offer_id, delivery_id, integration_id, attempt, now() + make_interval(secs => $2::float8 / 1000),
+              CASE WHEN code IS NOT NULL THEN now() END, CASE WHEN code IS NOT NULL THEN 'failed' END, code, message
+       FROM json_to_recordset($1) AS i (
+         offer_id uuid, delivery_id uuid, integration_id uuid, attempt integer, code text, message text)`,
+      [
+        JSON.stringify([
+          ...offers.map(({ delivery, offerId }) => offerValues(delivery, offerId)),
+          ...failed.map(({ delivery, failure }) => ({ ...offerValues(delivery, newId()), ...failure })),
+        ]),
+        this.policy.offerNotAfterMs,
+      ],
+    );
+    await promoteLanes(
+      tx,
+      ends.map(({ delivery }) => delivery.laneKey),
+    );
+    const finishedAt = new Date(prepared[0]?.delivery.flow.now ?? Date.now());
+    await enqueue(tx, SCHEMA, [
+      ...offers.map(({ row }) => row),
+      ...ends.map(({ delivery, failure }) =>
+        finishedEvent(delivery, {
+          attempts: delivery.attempts + (failure === null ? 0 : 1),
+          failure,
+          receipts: [],
+          finishedAt,
+        }),
+      ),
+    ]);
+  }
+}
+
+const DUE_RETRY = `state = 'retrying' AND next_attempt_at <= now()`;
+const DUE_WAIT = `state = 'waiting' AND reason = 'recipe' AND wait_until <= now()`;
+
+/** Flows that may offer something now, as far as one can see without counting what is under way. */
+const READY_FLOWS = `SELECT ${FLOW_COLUMNS}, i.tenant, i.destination, v.version, v.include,
+    extract(epoch FROM clock_timestamp())::float8 * 1000 AS now
+  FROM dispatcher.integration_flow f
+  JOIN dispatcher.integrations i USING (integration_id)
+  JOIN dispatcher.integration_versions v
+    ON v.integration_id = i.integration_id AND v.version = i.approved_version
+  WHERE i.status = 'enabled' AND i.deleted_at IS NULL AND (f.probe_at IS NULL OR f.probe_at <= clock_timestamp())
+    AND EXISTS (SELECT FROM dispatcher.deliveries d
+                WHERE d.integration_id = f.integration_id AND d.state = 'ready')`;
+
+/** A flow is locked first and looked at afterwards: what is counted next is what the last holder has left. */
+async function lockReadyFlows(tx: Tx): Promise<readonly ReadyFlow[]> {
+  return await tx.query<ReadyFlow>(
+    `${READY_FLOWS} ORDER BY random() LIMIT ${String(MAX_INTEGRATIONS)} FOR UPDATE OF f SKIP LOCKED`,
+  );
+}
+
+async function claim(
+  tx: Tx,
+  flows: readonly ReadyFlow[],
+  budgets: ReadonlyMap<string, number>,
+): Promise<readonly Claimed[]> {
+  if (budgets.size === 0) return [];
+  const flowOf = new Map(flows.map((flow) => [flow.integrationId, flow]));
+  const rows = await tx.query<ClaimedRow>(
+    `SELECT d.*, ARRAY(
+       SELECT o.offer_id FROM dispatcher.deliveries e JOIN dispatcher.offers o ON o.delivery_id = e.delivery_id
+       WHERE e.tenant = d.tenant AND e.subject = d.subject AND e.integration_id = d."integrationId"
+         AND o.started_at IS NOT NULL AND (e.delivery_id = d."deliveryId" OR o.outcome = 'silent')
+       ORDER BY o.offer_id DESC LIMIT ${String(MAX_EARLIER_OFFERS)}) AS "earlierOfferIds"
+     FROM json_to_recordset($1) AS b (integration_id uuid, budget integer)
+     CROSS JOIN LATERAL (
+       SELECT ${DELIVERY_FACTS}, d.attempts, d.frozen_at IS NOT NULL AS frozen, d.missing
+       FROM dispatcher.deliveries d
+       WHERE d.integration_id = b.integration_id AND d.state = 'ready'
+       ORDER BY d.delivery_id LIMIT b.budget FOR UPDATE SKIP LOCKED) d`,
+    [JSON.stringify([...budgets].map(([integration_id, budget]) => ({ integration_id, budget })))],
+  );
+  return rows.map((row) => {
+    const flow = flowOf.get(row.integrationId);
+    if (!flow) throw new TypeError('a delivery of an integration that was not asked for');
+    return { ...row, flow };
+  });
+}
+
+async function headDocuments(tx: Tx, claimed: readonly Claimed[]): Promise<ReadonlyMap<string, HeadContent>> {
+  if (claimed.length === 0) return new Map();
+  const subjects = new Map(
+    claimed.map(({ tenant, kind, subject }) => [
+      subjectKey({ tenant, kind, subject }),
+      { tenant, kind, subject },
+    ]),
+  );
+  const rows = await tx.query<HeadDocument>(
+    `SELECT h.tenant, h.kind, h.subject, h.document
+     FROM json_to_recordset($1) AS s (tenant text, kind text, subject text)
+     JOIN dispatcher.heads h USING (tenant, kind, subject)`,
+    [JSON.stringify([...subjects.values()])],
+  );
+  return new Map(rows.map((row) => [subjectKey(row), contentOfHead(row)]));
+}
+
+type HeadContent =
+  | { readonly kind: 'order'; readonly order: OrderChangedV1 }
+  | { readonly kind: 'recipe'; readonly recipe: RecipeSavedV1 };
+
+/** Written by us from what the contract had parsed. */
+function contentOfHead({ kind, document }: HeadDocument): HeadContent {
+  return kind === 'order'
+    ? { kind, order: JSON.parse(document) as OrderChangedV1 }
+    : { kind, recipe: JSON.parse(document) as RecipeSavedV1 };
+}
+
+function freeze(delivery: Claimed, head: HeadContent | undefined): FileSet {
+  if (head === undefined) throw new TypeError('the head of a delivery is missing');
+  if (head.kind === 'recipe') return recipeFileSet(head.recipe, delivery.flow.include);
+  if (delivery.trigger === 'order.cancelled') return cancelledFileSet(head.order);
+  return orderFileSet(head.order, delivery.flow.include);
+}
+
+/** The delivery as of the version that it sends. */
+function contentOf(delivery: Claimed, heads: ReadonlyMap<string, HeadContent>): Claimed {
+  const current = { ...delivery, integrationVersion: delivery.flow.version };
+  const head = delivery.frozen ? undefined : heads.get(subjectKey(delivery));
+  if (head === undefined) return current;
+  if (head.kind === 'recipe') return { ...current, version: head.recipe.version };
+  const { version, orderId, items } = head.order;
+  const recipeIds = items.filter(({ itemQuantity }) => itemQuantity > 0).map(({ recipeId }) => recipeId);
+  return { ...current, version, orderId, recipeIds: [...new Set(recipeIds)] };
+}
+
+async function openFiles(
+  tx: Tx,
+  claimed: readonly Claimed[],
+): Promise<ReadonlyMap<string, readonly OfferedFile[]>> {
+  if (claimed.length === 0) return new Map();
+  const rows = await tx.query<FileRow>(
+    `SELECT delivery_id AS "deliveryId", name, kind, mime_type AS "mimeType", source
+     FROM dispatcher.delivery_files WHERE delivery_id = ANY($1) AND receipt IS NULL ORDER BY delivery_id, position`,
+    [claimed.map(({ deliveryId }) => deliveryId)],
+  );
+  return Map.groupBy(rows, ({ deliveryId }) => deliveryId);
+}
+
+function updateRow(item: Prepared): Record<string, unknown> {
+  const { delivery } = item;
+  const content = {
+    delivery_id: delivery.deliveryId,
+    integration_version: delivery.integrationVersion,
+    version: delivery.version,
+    recipe_ids: delivery.recipeIds,
+    order_id: delivery.orderId,
+  };
+  if (item.kind === 'offer')
+    return { ...content, state: 'in-flight', offer_id: item.offerId, missing: item.set.missing, spent: 0 };
+  const { failure } = item;
+  if (failure === null) return { ...content, state: 'succeeded', missing: [], spent: 0 };
+  return { ...content, ...failure, state: 'failed', missing: delivery.missing, spent: 1 };
+}
+
+function offerValues(delivery: Claimed, offerId: string): Record<string, unknown> {
+  return {
+    offer_id: offerId,
+    delivery_id: delivery.deliveryId,
+    integration_id: delivery.integrationId,
+    attempt: delivery.attempts + 1,
+  };
+}

@@ -1,0 +1,181 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+
+import type { OrderChangedV1 } from '@heddle/contracts';
+import { newId, traceIdOf } from '@heddle/platform';
+import { eventually } from '@heddle/testing';
+
+import { contentVersion, done, failed, order, started } from './harness.js';
+import type { OrderInput } from './harness.js';
+import { LiveDispatcher } from './live.js';
+
+const PATIENCE = { withinMs: 20_000 };
+let live: LiveDispatcher;
+
+beforeAll(async () => {
+  live = await LiveDispatcher.start({ SILENCE_MS: '3000' });
+  await live.integration();
+}, 60_000);
+afterAll(async () => {
+  await live.stop();
+}, 30_000);
+beforeEach(() => {
+  live.work = (offer) => [started(offer), done(offer)];
+  live.offers.length = 0;
+  live.finished.length = 0;
+});
+
+async function value(
+  name: string,
+  suffix: string,
+  labels: Readonly<Record<string, string>>,
+): Promise<number | undefined> {
+  const text = await live.services[0]!.platform.metrics.metrics();
+  const lines = text.split('\n').filter((line) => line.startsWith(`${name}${suffix}{`));
+  const line = lines.find((item) =>
+    Object.entries(labels).every(([label, given]) => item.includes(`${label}="${given}"`)),
+  );
+  return line === undefined ? undefined : Number(line.slice(line.lastIndexOf(' ')));
+}
+
+function now(input: OrderInput & { readonly orderUid: string }): OrderChangedV1 {
+  return order({ acceptedAt: new Date().toISOString(), orderNumber: input.orderUid, ...input });
+}
+
+describe('from an event to a receipt', () => {
+  it('delivers, publishes the success and answers questions about it', async () => {
+    const orderUid = newId();
+    await live.say('order.submitted', now({ orderUid }));
+    await eventually(() => {
+      expect(live.finished).toHaveLength(1);
+    }, PATIENCE);
+    expect(live.finished[0]).toMatchObject({
+      topic: 'delivery.succeeded',
+      headers: { ce_type: 'heddle.delivery.succeeded.v1', ce_source: '/heddle/dispatcher', tenant: 'demo' },
+      data: { orderUid, attempts: 1, receipts: [{}, {}] },
+    });
+    const list = await live.call('GET', `/api/v2/deliveries?orderUid=${orderUid}`);
+    expect(list.body.items).toMatchObject([
+      { state: 'succeeded', attempts: 1, destination: 'sftp', recipeIds: ['DRIVE-001'] },
+    ]);
+    const details = await live.call(
+      'GET',
+      `/api/v2/deliveries/${String(list.body.items[0]?.['deliveryId'])}`,
+    );
+    expect(details.body).toMatchObject({
+      attempts: [{ attempt: 1, outcome: 'succeeded', durationMs: 12, sizeBytes: 34 }],
+      files: [{ state: 'delivered', receipt: { sizeBytes: 17 } }, { state: 'delivered' }],
+    });
+  });
+
+  it('keeps the trace of the event through offer and final event', async () => {
+    live.traces.length = 0;
+    const traceId = traceIdOf(await live.say('order.submitted', now({ orderUid: newId() })));
+    await eventually(() => {
+      expect(live.traces.map(({ topic, traceparent }) => [topic, traceIdOf(traceparent)])).toEqual([
+        ['delivery.requested.sftp', traceId],
+        ['delivery.succeeded', traceId],
+      ]);
+    }, PATIENCE);
+  });
+
+  it('counts attempts, measures from acceptance to delivery, and shows what is open', async () => {
+    await live.say('order.submitted', now({ orderUid: newId() }));
+    await eventually(() => {
+      expect(live.finished).toHaveLength(1);
+    }, PATIENCE);
+    expect(
+      await value('heddle_accept_to_delivered_seconds', '_count', { destination: 'sftp' }),
+    ).toBeGreaterThan(0);
+    expect(
+      await value('heddle_delivery_attempts_total', '', {
+        destination: 'sftp',
+        outcome: 'succeeded',
+        code: '',
+      }),
+    ).toBeGreaterThan(0);
+    for (const name of ['heddle_deliveries_open', 'heddle_delivery_oldest_open_age_seconds'])
+      expect(await value(name, '', { state: 'waiting' })).toBe(0);
+  });
+
+  it('retries twice and then says that it failed', async () => {
+    live.work = (offer) => [started(offer), failed(offer, 'UNAVAILABLE')];
+    await live.say('order.submitted', now({ orderUid: newId() }));
+    await eventually(() => {
+      expect(live.finished).toMatchObject([
+        { topic: 'delivery.failed', data: { code: 'UNAVAILABLE', attempts: 3 } },
+      ]);
+    }, PATIENCE);
+    expect(live.offers.map(({ attempt }) => attempt)).toEqual([1, 2, 3]);
+  });
+
+  it('offers again when a worker falls silent, without spending an attempt', async () => {
+    live.work = (offer) => (live.offers.length === 1 ? [started(offer)] : [started(offer), done(offer)]);
+    await live.say('order.submitted', now({ orderUid: newId() }));
+    await eventually(() => {
+      expect(live.finished).toMatchObject([{ topic: 'delivery.succeeded', data: { attempts: 1 } }]);
+    }, PATIENCE);
+    expect(live.offers.map(({ attempt }) => attempt)).toEqual([1, 1]);
+    expect(live.offers[1]?.earlierOfferIds).toEqual([live.offers[0]?.offerId]);
+  }, 30_000);
+
+  it('sets a malformed event aside and goes on with its neighbours', async () => {
+    const orderUid = newId();
+    await live.publish('order.submitted', 'heddle.order.submitted.v1', `demo:${orderUid}`, {
+      id: newId(),
+      tenant: 'demo',
+      data: '{"orderUid":1}',
+    });
+    await live.say('order.submitted', now({ orderUid }));
+    await eventually(() => {
+      expect(live.finished).toMatchObject([{ data: { orderUid } }]);
+    }, PATIENCE);
+  });
+});
+
+describe('no lane is lost or reordered', () => {
+  it('with two dispatchers, many orders, and topics without a common order', async () => {
+    await live.add();
+    const orders = Array.from({ length: 60 }, () => newId());
+    let flaky = 0;
+    live.work = (offer) => {
+      flaky += 1;
+      if (flaky % 7 === 0) return [started(offer), failed(offer, 'TIMEOUT')];
+      if (flaky % 11 === 0) return [done(offer, { outcome: 'released', receipts: [], startedAt: null })];
+      return [started(offer), done(offer)];
+    };
+    await Promise.all(
+      orders.map(async (orderUid, index) => {
+        const steps = [
+          () => live.say('order.submitted', now({ orderUid, version: 1 })),
+          () => live.say('order.updated', now({ orderUid, version: 2 })),
+          () => live.say('order.updated', now({ orderUid, version: 3 })),
+        ];
+        if (index % 3 === 0) steps.reverse();
+        if (index % 3 === 1) await Promise.all(steps.map((step) => step()));
+        else for (const step of steps) await step();
+      }),
+    );
+    await eventually(
+      async () => {
+        const last = new Map<string, number>();
+        for (const { data } of live.finished) {
+          const { orderUid, version } = data as { orderUid: string; version: number };
+          last.set(orderUid, Math.max(version, last.get(orderUid) ?? 0));
+        }
+        expect(orders.filter((orderUid) => last.get(orderUid) !== 3)).toEqual([]);
+        const open = await Promise.all(
+          ['waiting', 'ready', 'in-flight', 'retrying'].map((state) =>
+            live.call('GET', `/api/v2/deliveries?state=${state}`),
+          ),
+        );
+        expect(open.flatMap(({ body }) => body.items)).toEqual([]);
+      },
+      { withinMs: 60_000 },
+    );
+    const byLane = Map.groupBy(live.offers, ({ order: given }) => given?.orderUid);
+    for (const offers of byLane.values()) {
+      const versions = offers.map((offer) => contentVersion(offer) ?? 0);
+      expect(versions).toEqual(versions.toSorted((a, b) => a - b));
+    }
+  }, 90_000);
+});

@@ -1,0 +1,422 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+
+import { DeliveryPage, IntegrationPage, IntegrationVersionPage, IntegrationView } from '@heddle/contracts';
+import { connectDataSource, query } from '@heddle/persistence';
+import type { DataSource } from '@heddle/persistence';
+import { createLogger, newId } from '@heddle/platform';
+import { SecretSealer, parseKeyring } from '@heddle/secrets';
+import { eventually } from '@heddle/testing';
+
+import { rotateSecrets } from '../src/integrations/rotate-secrets.js';
+import { dispatcherDataSource } from '../src/schema/data-source.js';
+
+import { KEYS, order } from './harness.js';
+import { LiveDispatcher, integrationInput } from './live.js';
+
+const BASE = '/api/v2/integrations';
+let live: LiveDispatcher;
+let dataSource: DataSource;
+
+beforeAll(async () => {
+  live = await LiveDispatcher.start();
+  dataSource = dispatcherDataSource({
+    DATABASE_URL: live.environment['DATABASE_URL']!,
+    DATABASE_POOL_SIZE: 2,
+  });
+  await connectDataSource(dataSource, { logger: createLogger({ service: 'test', level: 'error' }) });
+}, 60_000);
+afterAll(async () => {
+  await dataSource.destroy();
+  await live.stop();
+}, 30_000);
+
+async function created(
+  change: Readonly<Record<string, unknown>> = {},
+  tenant = newTenant(),
+): Promise<{ id: string; tenant: string }> {
+  const { status, body } = await live.call('POST', BASE, { body: integrationInput(change), tenant });
+  expect({ status, body }).toMatchObject({ status: 201 });
+  return { id: body.integrationId, tenant };
+}
+
+async function approved(
+  change: Readonly<Record<string, unknown>> = {},
+): Promise<{ id: string; tenant: string }> {
+  const given = await created(change);
+  const { status } = await live.call('POST', `${BASE}/${given.id}/approve`, {
+    ...given,
+    body: { version: 1 },
+  });
+  expect(status).toBe(200);
+  return given;
+}
+
+let tenants = 0;
+function newTenant(): string {
+  tenants += 1;
+  return `tenant-${String(tenants)}`;
+}
+
+describe('creating an integration', () => {
+  it('answers with it, pending review, secrets masked, defaults filled in', async () => {
+    const { status, body, headers } = await live.call('POST', BASE, {
+      body: integrationInput(),
+      tenant: newTenant(),
+    });
+    expect(status).toBe(201);
+    expect(IntegrationView.parse(body)).toMatchObject({
+      status: 'pending-review',
+      version: 1,
+      approvedVersion: null,
+      activeFrom: null,
+      triggers: ['order.submitted', 'order.updated'],
+      settings: { 'password-secret': '********', directory: '/in/{channel}' },
+      limits: { window: 8, perSecond: null },
+    });
+    expect(headers.get('etag')).toBe('"1"');
+  });
+
+  it('keeps no secret in the clear, in any table', async () => {
+    await created();
+    const tables = await query<{ name: string }>(
+      dataSource,
+      `SELECT table_name AS name FROM information_schema.tables WHERE table_schema = 'dispatcher'`,
+    );
+    for (const { name } of tables) {
+      const rows = await query<{ row: string }>(
+        dataSource,
+        `SELECT t::text AS row FROM dispatcher.${name} t`,
+      );
+      expect([name, rows.filter(({ row }) => row.includes('s3cret-password'))]).toEqual([name, []]);
+    }
+  });
+
+  it('names every fault with its pointer', async () => {
+    const { status, body, headers } = await live.call('POST', BASE, {
+      body: integrationInput({
+        triggers: ['order.eaten'],
+        colour: 'red',
+        settings: { host: 'a b', port: 0, shoe: 1 },
+      }),
+    });
+    expect(status).toBe(400);
+    expect(headers.get('content-type')).toBe('application/problem+json');
+    const pointers = body.errors.map(({ pointer }) => pointer);
+    expect(new Set(pointers)).toEqual(
+      new Set([
+        '',
+        '/triggers/0',
+        '/settings',
+        '/settings/host',
+        '/settings/port',
+        '/settings/username',
+        '/settings/host-key-sha256',
+      ]),
+    );
+  });
+
+  it.each([
+    ['10.0.0.1', 22],
+    ['169.254.169.254', 22],
+    ['::1', 22],
+    ['localhost', 22],
+    ['127.0.0.1', 2223],
+  ])('refuses the private address %s:%s as the worker would', async (host, port) => {
+    const settings = { ...(integrationInput()['settings'] as object), host, port };
+    const { status, body } = await live.call('POST', BASE, { body: integrationInput({ settings }) });
+    expect(status).toBe(400);
+    expect(body.errors).toMatchObject([{ pointer: '/settings/host' }]);
+    expect(JSON.stringify(body)).not.toContain(host);
+  });
+
+  it('takes a name that does not resolve at the moment', async () => {
+    const settings = { ...(integrationInput()['settings'] as object), host: 'sftp.press-room.invalid' };
+    await created({ settings });
+  });
+
+  it('gives the first answer again for the same Idempotency-Key, and refuses another body', async () => {
+    const tenant = newTenant();
+    const headers = { 'idempotency-key': newId() };
+    const first = await live.call('POST', BASE, { body: integrationInput(), tenant, headers });
+    const again = await live.call('POST', BASE, { body: integrationInput(), tenant, headers });
+    expect(again.body).toEqual(first.body);
+    const other = await live.call('POST', BASE, {
+      body: integrationInput({ description: 'x' }),
+      tenant,
+      headers,
+    });
+    expect(other.status).toBe(422);
+    expect((await live.call('GET', BASE, { tenant })).body.items).toHaveLength(1);
+  });
+
+  it.each([
+    ['not json', '{', 400],
+    ['a NUL', '{"description":"a\\u0000b"}', 400],
+    ['half a surrogate pair', '{"description":"\\ud800"}', 400],
+    ['too deep nesting', `${'['.repeat(70)}${']'.repeat(70)}`, 400],
+  ])('refuses %s', async (_, text, expected) => {
+    const { status } = await fetch(`${live.url}${BASE}`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${await live.token()}`, 'content-type': 'application/json' },
+      body: text,
+    });
+    expect(status).toBe(expected);
+  });
+});
+
+describe('a change of the master key', () => {
+  it('rewraps every secret, and what is sealed still opens with the new key alone', async () => {
+    const { id, tenant } = await created();
+    const keyring = (kid: string, byte: number): string =>
+      `${kid}:${Buffer.alloc(32, byte).toString('base64')}`;
+    const both = new SecretSealer(parseKeyring(`${keyring('next', 9)},${KEYS}`));
+    expect(await rotateSecrets(dataSource, both)).toBeGreaterThan(0);
+    expect(await rotateSecrets(dataSource, both)).toBe(0);
+    const [row] = await query<{ settings: Record<string, string> }>(
+      dataSource,
+      'SELECT settings FROM dispatcher.integration_versions WHERE integration_id = $1',
+      [id],
+    );
+    const place = { tenant, integrationId: id, field: 'password-secret' };
+    const next = new SecretSealer(parseKeyring(keyring('next', 9)));
+    expect(next.open(row!.settings['password-secret']!, place)).toBe('s3cret-password');
+  });
+});
+
+describe('review', () => {
+  it('needs its own permission', async () => {
+    const given = await created();
+    for (const decision of ['approve', 'reject']) {
+      const { status } = await live.call('POST', `${BASE}/${given.id}/${decision}`, {
+        ...given,
+        permissions: ['integrations:manage'],
+        body: { version: 1 },
+      });
+      expect(status).toBe(403);
+    }
+  });
+
+  it('enables, says since when, and writes down who', async () => {
+    const { id, tenant } = await approved();
+    const { body } = await live.call('GET', `${BASE}/${id}`, { tenant });
+    expect(body).toMatchObject({ status: 'enabled', approvedVersion: 1, activeFrom: expect.any(String) });
+    const versions = IntegrationVersionPage.parse(
+      (await live.call('GET', `${BASE}/${id}/versions`, { tenant })).body,
+    );
+    expect(versions.items).toMatchObject([
+      { version: 1, status: 'approved', actor: 'key:one', decidedBy: 'key:one' },
+    ]);
+    const audit = await live.call('GET', '/api/v2/audit', { tenant });
+    expect(audit.body.items.map(({ action }) => action)).toEqual([
+      'integration.approved',
+      'integration.created',
+    ]);
+  });
+
+  it('keeps the approved version at work while a change of where data goes waits', async () => {
+    const { id, tenant } = await approved();
+    const change = { settings: { directory: '/elsewhere' } };
+    const patched = await live.call('PATCH', `${BASE}/${id}`, { tenant, body: change });
+    expect(patched.body).toMatchObject({
+      status: 'enabled',
+      version: 2,
+      approvedVersion: 1,
+      settings: { directory: '/elsewhere', 'password-secret': '********' },
+    });
+    const { body } = await live.call('POST', `${BASE}/${id}/approve`, { tenant, body: { version: 2 } });
+    expect(body).toMatchObject({ version: 2, approvedVersion: 2 });
+    const versions = await live.call('GET', `${BASE}/${id}/versions`, { tenant });
+    expect(versions.body.items).toMatchObject([{ status: 'approved' }, { status: 'superseded' }]);
+  });
+
+  it('lets a change of description, lists or password work at once', async () => {
+    const { id, tenant } = await approved();
+    const change = {
+      description: 'Hall 3',
+      'failure-notification-list': 'ops@example.org',
+      settings: { 'password-secret': 'rotated-secret' },
+    };
+    const { body } = await live.call('PATCH', `${BASE}/${id}`, { tenant, body: change });
+    expect(body).toMatchObject({ version: 2, approvedVersion: 2, description: 'Hall 3' });
+  });
+
+  it('approves only the version that is there to be reviewed', async () => {
+    const { id, tenant } = await created();
+    const approve = (version: number) =>
+      live.call('POST', `${BASE}/${id}/approve`, { tenant, body: { version } });
+    expect((await approve(2)).status).toBe(409);
+    await live.call('PATCH', `${BASE}/${id}`, { tenant, body: { triggers: ['order.submitted'] } });
+    expect((await approve(1)).status).toBe(409);
+    expect((await approve(2)).status).toBe(200);
+    expect((await approve(2)).body).toMatchObject({ status: 'enabled', version: 2 });
+  });
+
+  it('rejects, and takes a better version to review again', async () => {
+    const { id, tenant } = await created();
+    const rejected = await live.call('POST', `${BASE}/${id}/reject`, { tenant, body: { version: 1 } });
+    expect(rejected.body).toMatchObject({ status: 'rejected', approvedVersion: null });
+    const patched = await live.call('PATCH', `${BASE}/${id}`, { tenant, body: { description: 'better' } });
+    expect(patched.body).toMatchObject({ status: 'pending-review', version: 2 });
+  });
+});
+
+describe('changing an integration', () => {
+  it('writes no version for a change that changes nothing, the mask of a secret included', async () => {
+    const { id, tenant } = await approved();
+    const { body } = await live.call('GET', `${BASE}/${id}`, { tenant });
+    const same = await live.call('PATCH', `${BASE}/${id}`, { tenant, body: { settings: body.settings } });
+    expect(same.body).toMatchObject({ version: 1, approvedVersion: 1 });
+  });
+
+  it('judges the whole after the merge', async () => {
+    const { id, tenant } = await created();
+    const patch = (body: unknown) => live.call('PATCH', `${BASE}/${id}`, { tenant, body });
+    expect((await patch({ settings: { 'password-secret': null } })).body.errors).toMatchObject([
+      { pointer: '/settings/password-secret' },
+    ]);
+    expect((await patch({ settings: { 'passphrase-secret': '********' } })).status).toBe(400);
+    expect((await patch({ status: 'enabled' })).status).toBe(400);
+    expect((await patch({ destination: 'email' })).status).toBe(400);
+    expect((await patch([])).status).toBe(400);
+    const swapped = await patch({
+      settings: { 'password-secret': null, 'private-key-secret': 'PRIVATE KEY' },
+    });
+    expect(swapped.body.settings).toMatchObject({ 'private-key-secret': '********' });
+    expect(swapped.body.settings).not.toHaveProperty('password-secret');
+  });
+
+  it('refuses a change of what has changed since it was read', async () => {
+    const { id, tenant } = await created();
+    const { headers } = await live.call('GET', `${BASE}/${id}`, { tenant });
+    const etag = headers.get('etag')!;
+    const patch = (description: string) =>
+      live.call('PATCH', `${BASE}/${id}`, { tenant, body: { description }, headers: { 'if-match': etag } });
+    expect((await patch('one')).status).toBe(200);
+    expect((await patch('two')).status).toBe(412);
+    const gone = await live.call('DELETE', `${BASE}/${id}`, { tenant, headers: { 'if-match': etag } });
+    expect(gone.status).toBe(412);
+  });
+
+  it('takes turns: of many changes at once none is lost', async () => {
+    const { id, tenant } = await created();
+    const answers = await Promise.all(
+      Array.from({ length: 8 }, (_, n) =>
+        live.call('PATCH', `${BASE}/${id}`, { tenant, body: { description: `text ${String(n)}` } }),
+      ),
+    );
+    expect(answers.map(({ status }) => status)).toEqual(Array.from({ length: 8 }, () => 200));
+    expect(new Set(answers.map(({ body }) => body.version)).size).toBe(8);
+  });
+});
+
+describe('operating an integration', () => {
+  it('pauses and resumes only what is enabled, and enables again what was disabled by approval alone', async () => {
+    const { id, tenant } = await created();
+    const post = (command: string, body?: unknown) =>
+      live.call('POST', `${BASE}/${id}/${command}`, { tenant, body });
+    expect((await post('pause')).status).toBe(409);
+    await post('approve', { version: 1 });
+    expect((await post('pause')).body).toMatchObject({ status: 'paused' });
+    expect((await post('resume')).body).toMatchObject({ status: 'enabled' });
+    expect((await post('disable')).body).toMatchObject({ status: 'disabled' });
+    expect((await post('resume')).status).toBe(409);
+    expect((await post('approve', { version: 1 })).body).toMatchObject({
+      status: 'enabled',
+      approvedVersion: 1,
+    });
+  });
+
+  it('forgets a deleted one but keeps its deliveries readable', async () => {
+    live.work = () => [];
+    const { id, tenant } = await approved();
+    const orderUid = newId();
+    await live.say('order.submitted', order({ tenant, orderUid, acceptedAt: new Date().toISOString() }));
+    await eventually(
+      async () => {
+        const { body } = await live.call('GET', `/api/v2/deliveries?orderUid=${orderUid}`, { tenant });
+        expect(body.items).toMatchObject([{ state: 'in-flight' }]);
+      },
+      { withinMs: 15_000 },
+    );
+    expect((await live.call('DELETE', `${BASE}/${id}`, { tenant })).status).toBe(204);
+    expect((await live.call('GET', `${BASE}/${id}`, { tenant })).status).toBe(404);
+    expect((await live.call('GET', BASE, { tenant })).body.items).toEqual([]);
+    const { body } = await live.call('GET', `/api/v2/deliveries?integrationId=${id}`, { tenant });
+    expect(DeliveryPage.parse(body).items).toHaveLength(1);
+  });
+});
+
+describe('reading', () => {
+  it('pages through lists without loss or repetition, newest first', async () => {
+    const tenant = newTenant();
+    const ids: string[] = [];
+    for (let n = 0; n < 5; n += 1) ids.push((await created({}, tenant)).id);
+    const seen: string[] = [];
+    let cursor: string | null = null;
+    do {
+      const query: string = cursor === null ? '' : `&cursor=${encodeURIComponent(cursor)}`;
+      const page = IntegrationPage.parse(
+        (await live.call('GET', `${BASE}?limit=2${query}`, { tenant })).body,
+      );
+      seen.push(...page.items.map(({ integrationId }) => integrationId));
+      cursor = page.nextCursor;
+    } while (cursor !== null);
+    expect(seen).toEqual(ids.toReversed());
+  });
+
+  it('binds a cursor to its tenant and filters, and names bad parameters', async () => {
+    const tenant = newTenant();
+    await created({}, tenant);
+    await created({}, tenant);
+    const { nextCursor } = (await live.call('GET', `${BASE}?limit=1`, { tenant })).body;
+    const cursor = encodeURIComponent(nextCursor ?? '');
+    expect(
+      (await live.call('GET', `${BASE}?limit=1&status=enabled&cursor=${cursor}`, { tenant })).status,
+    ).toBe(400);
+    expect((await live.call('GET', `${BASE}?limit=1&cursor=${cursor}`, { tenant: newTenant() })).status).toBe(
+      400,
+    );
+    const bad = await live.call('GET', '/api/v2/deliveries?limit=900&state=lost');
+    expect(bad.body.errors.map(({ pointer }) => pointer)).toEqual(['?limit', '?state']);
+  });
+
+  it('shows nothing of another tenant', async () => {
+    const { id } = await approved();
+    const stranger = newTenant();
+    const calls = [
+      ['GET', `${BASE}/${id}`],
+      ['GET', `${BASE}/${id}/versions`],
+      ['PATCH', `${BASE}/${id}`, {}],
+      ['DELETE', `${BASE}/${id}`],
+      ['POST', `${BASE}/${id}/approve`, { version: 1 }],
+      ['POST', `${BASE}/${id}/pause`],
+      ['POST', `${BASE}/${id}/disable`],
+    ] as const;
+    for (const [method, path, body] of calls)
+      expect([method, path, (await live.call(method, path, { tenant: stranger, body })).status]).toEqual([
+        method,
+        path,
+        404,
+      ]);
+    expect((await live.call('GET', '/api/v2/audit', { tenant: stranger })).body.items).toEqual([]);
+    expect((await live.call('GET', '/api/v2/deliveries', { tenant: stranger })).body.items).toEqual([]);
+  });
+
+  it('shows the settings of each destination as a JSON Schema to any key', async () => {
+    const { status, body } = await live.call('GET', '/api/v2/destinations', { permissions: [] });
+    expect(status).toBe(200);
+    expect(body.items).toMatchObject([
+      {
+        destination: 'sftp',
+        settings: { type: 'object', properties: { host: {}, 'password-secret': { secret: true } } },
+      },
+    ]);
+  });
+
+  it('answers nobody without a token, and 404 to what is no id', async () => {
+    expect((await fetch(`${live.url}${BASE}`)).status).toBe(401);
+    expect((await live.call('GET', `${BASE}/x`)).status).toBe(404);
+    expect((await live.call('GET', `/api/v2/deliveries/${newId()}`)).status).toBe(404);
+    expect((await live.call('GET', BASE, { permissions: ['orders:read'] })).status).toBe(403);
+  });
+});

@@ -1,0 +1,71 @@
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { deadLetterTopic, topicCatalogue } from '@heddle/contracts';
+import { readTopic } from '@heddle/messaging';
+import type { IncomingMessage, KafkaOptions } from '@heddle/messaging';
+import { createLogger } from '@heddle/platform';
+import type { Heddle } from '@heddle/testing';
+
+export interface OrderLine {
+  readonly orderNumber: string;
+  readonly recipeId: string;
+  /** 1 where absent. */
+  readonly itemId?: string;
+  /** 1 where absent. */
+  readonly itemQuantity?: number;
+}
+
+/** Recipes and orders for a suite, the names of the files that they owe, and what was set aside. */
+export class OrderDesk {
+  readonly kafka: KafkaOptions;
+  readonly logger = createLogger({ service: 'e2e', level: 'error' });
+
+  constructor(private readonly heddle: Heddle) {
+    const { kafkaBrokers, topicPrefix } = heddle;
+    this.kafka = { brokers: kafkaBrokers.split(','), clientId: 'e2e', topicPrefix };
+  }
+
+  /** With one production file. */
+  async saveRecipe(recipeId: string): Promise<void> {
+    const { client, filesDirectory } = this.heddle;
+    await mkdir(filesDirectory, { recursive: true });
+    await writeFile(join(filesDirectory, `${recipeId}.dst`), `stitches of ${recipeId}`);
+    const production = this.heddle.fileUrl(`${recipeId}.dst`);
+    const views = [{ name: 'Front', code: 'Front', productionReady: true, production }];
+    await client.expect('POST', '/api/v2/recipe', { id: recipeId, name: 'Team Cap', views });
+  }
+
+  /** @throws when it is not acknowledged at the first try. */
+  async post(line: OrderLine): Promise<void> {
+    await this.heddle.client.expect('POST', '/api/v2/recipe/order', [
+      { itemId: '1', itemQuantity: 1, ...line },
+    ]);
+  }
+
+  read(topic: string): Promise<readonly IncomingMessage[]> {
+    return readTopic(topic, { kafka: this.kafka, logger: this.logger });
+  }
+
+  /** Of all topics. */
+  async deadLetters(): Promise<readonly IncomingMessage[]> {
+    const found = await Promise.all(topicCatalogue.map(({ name }) => this.read(deadLetterTopic(name))));
+    return found.flat();
+  }
+}
+
+/** Names of the files that a delivered line has. */
+export function filesOf({ orderNumber, recipeId }: OrderLine): readonly string[] {
+  return ['Production-Front.dst', 'Recipe.json'].map(
+    (name) => `${orderNumber}_ID_${orderNumber}_R_${recipeId}_${name}`,
+  );
+}
+
+/** All that a folder should hold once these lines are delivered, sorted. */
+export function filesOfAll(lines: readonly OrderLine[]): readonly string[] {
+  return lines.flatMap(filesOf).sort();
+}
+
+export async function sortedFolder(path: string): Promise<readonly string[]> {
+  return (await readdir(path)).sort();
+}

@@ -1,0 +1,154 @@
+import { readFile, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+
+import { topicCatalogue } from '@heddle/contracts';
+import { readTopic } from '@heddle/messaging';
+import { createDataSource } from '@heddle/persistence';
+import { createLogger } from '@heddle/platform';
+import { Heddle, eventually } from '@heddle/testing';
+
+import { testServers } from '../src/test-servers.js';
+
+/** Spelled as nothing else in a run is, so that a hit is a leak. */
+const PLANTED = [
+  'Quentin Zyxwolfe',
+  'q.zyxwolfe@example.org',
+  '77 Quibblestone Lane',
+  'DE89370400440532013000',
+  '4111111111111111',
+] as const;
+
+/** Personal data in every place of a body but its own fields: beside, below, in names of members, in lists. */
+function withPersonalData<T extends object>(own: T): T {
+  const [name, email, address, iban, card] = PLANTED;
+  return {
+    ...own,
+    customer: {
+      name,
+      email,
+      addresses: [{ street: address, deep: { deeper: [{ note: `${name} <${email}>` }] } }],
+    },
+    payment: { iban, card, [email]: name },
+    [card]: [address, { [name]: iban }],
+    notes: `${name}, ${address}, ${card}`,
+    itemIds: [email],
+    OrderNumber: name,
+  };
+}
+
+jest.setTimeout(60_000);
+
+describe('personal data of an association or a cancel', () => {
+  let heddle: Heddle;
+
+  beforeAll(async () => {
+    heddle = await Heddle.start({ ...testServers(), env: { LOG_LEVEL: 'debug' } });
+    await heddle.integrate({ triggers: ['order.submitted', 'order.updated', 'order.cancelled'] });
+  }, 90_000);
+  afterAll(() => heddle.stop(), 30_000);
+
+  it('is found in no topic, no table, no log and no delivered file', async () => {
+    await heddle.client.expect('POST', '/api/v2/recipe', { id: 'PII-1', name: 'Cap' });
+    const own = { recipeId: 'PII-1', orderNumber: 'P1', orderId: 'P1-1', itemId: '1', itemQuantity: 1 };
+    await heddle.client.expect('POST', '/api/v2/recipe/order', [withPersonalData(own)]);
+    // Refused bodies must leave no trace either.
+    for (const body of [
+      [withPersonalData({ ...own, itemQuantity: -1 })],
+      withPersonalData({}),
+      [withPersonalData({ ...own, recipeId: 'a b' })],
+    ]) {
+      expect((await heddle.client.call('POST', '/api/v2/recipe/order', body)).status).toBe(400);
+    }
+    const broken = await fetch(
+      new URL(`/api/v2/recipe/order?apikey=x&email=${encodeURIComponent(PLANTED[1])}`, heddle.baseUrl),
+      {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: `[{"customer": "${PLANTED[0]}", `,
+      },
+    );
+    expect(broken.status).toBe(401);
+    await eventually(async () => expect(await readdir(heddle.sftpDirectory)).toHaveLength(1), {
+      withinMs: 20_000,
+    });
+    await heddle.client.expect('POST', '/api/v2/order/cancel', [
+      withPersonalData({ orderNumber: 'P1', orderId: 'P1-1', reason: `asked by ${PLANTED[0]}` }),
+    ]);
+    await eventually(async () => expect(await readdir(heddle.sftpDirectory)).toHaveLength(2), {
+      withinMs: 20_000,
+    });
+
+    const places = [...(await topics()), ...(await tables()), ...(await logs()), ...(await files())];
+
+    expect(places.some(([, text]) => text.includes('P1-1'))).toBe(true);
+    const leaks = places.flatMap(([place, text]) =>
+      PLANTED.filter((planted) => text.includes(planted)).map((planted) => `${planted} in ${place}`),
+    );
+    expect(leaks).toEqual([]);
+  });
+
+  type Place = readonly [name: string, text: string];
+
+  async function topics(): Promise<readonly Place[]> {
+    const { kafkaBrokers, topicPrefix } = heddle;
+    const kafka = { brokers: kafkaBrokers.split(','), clientId: 'e2e', topicPrefix };
+    const logger = createLogger({ service: 'e2e', level: 'error' });
+    const found = await Promise.all(
+      topicCatalogue.map(async ({ name }) =>
+        (await readTopic(name, { kafka, logger })).map(({ headers, value, key }): Place => [
+          name,
+          `${key ?? ''}${JSON.stringify(headers)}${Buffer.from(value).toString()}`,
+        ]),
+      ),
+    );
+    return found.flat();
+  }
+
+  async function tables(): Promise<readonly Place[]> {
+    const dataSource = createDataSource({
+      url: heddle.databaseUrl,
+      poolSize: 1,
+      applicationName: 'e2e',
+      schema: 'dispatcher',
+      migrations: [],
+    });
+    await dataSource.initialize();
+    try {
+      const names = await dataSource.query<{ name: string }[]>(
+        `SELECT format('%I.%I', schemaname, tablename) AS name FROM pg_tables
+         WHERE schemaname NOT IN ('pg_catalog', 'information_schema')`,
+      );
+      const places: Place[] = [];
+      for (const { name } of names) {
+        const [row] = await dataSource.query<{ text: string | null }[]>(
+          `SELECT string_agg(t::text, E'\\n') AS text FROM ${name} t`,
+        );
+        places.push([name, row?.text ?? '']);
+      }
+      return places;
+    } finally {
+      await dataSource.destroy();
+    }
+  }
+
+  async function logs(): Promise<readonly Place[]> {
+    const folder = join(heddle.directory, 'logs');
+    const own = (await readdir(folder)).map((name) => join(folder, name));
+    const servers = (process.env['TEST_SERVER_LOGS'] ?? '').split(',').filter((path) => path !== '');
+    return Promise.all(
+      [...own, ...servers].map(async (path): Promise<Place> => [path, await readFile(path, 'utf8')]),
+    );
+  }
+
+  async function files(): Promise<readonly Place[]> {
+    const names = await readdir(heddle.sftpDirectory);
+    return Promise.all(
+      names.map(async (name): Promise<Place> => [
+        name,
+        await readFile(join(heddle.sftpDirectory, name), 'utf8'),
+      ]),
+    );
+  }
+});

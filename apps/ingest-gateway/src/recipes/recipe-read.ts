@@ -1,0 +1,45 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+
+import type { ApiKeys, Caller } from '@heddle/access';
+import { callerOfKey, requirePermissions, unauthorized } from '@heddle/access';
+import { RecipeId } from '@heddle/contracts';
+import { ProblemError } from '@heddle/platform';
+
+import type { GatewayRequest } from '../http/gateway-request.js';
+import type { KeyRate } from '../http/key-rate.js';
+import { sendOn, upstreamRequest } from '../upstream/pass-on.js';
+import type { Upstream } from '../upstream/upstream.js';
+
+import type { OpenReads } from './open-reads.js';
+
+/**
+ * `GET /recipe/{id}.json`. Without a key while the recipes are open and it is clear whose they are; then any page may
+ * read them.
+ */
+export function registerRecipeRead(
+  fastify: FastifyInstance,
+  { store, keys, openReads, rate }: { store: Upstream; keys: ApiKeys; openReads: OpenReads; rate: KeyRate },
+): void {
+  fastify.get('/recipe/:file', async (request, reply) => {
+    const { file } = request.params as { file: string };
+    const recipeId = RecipeId.safeParse(/^(.*)\.json$/is.exec(file)?.[1]);
+    if (!recipeId.success) throw new ProblemError(404, 'there is nothing at this address');
+
+    const open = await openReads.callerFor(request.headers.host ?? '');
+    const caller = open ?? (await keyHolder(request));
+    const answer = await store.call({
+      ...upstreamRequest(request as GatewayRequest, caller),
+      path: `/recipe/${encodeURIComponent(recipeId.data)}.json`,
+    });
+    return sendOn(reply, answer, open === undefined ? {} : { 'access-control-allow-origin': '*' });
+  });
+
+  async function keyHolder(request: FastifyRequest): Promise<Caller> {
+    const caller = await callerOfKey(keys, request);
+    if (caller === undefined) throw unauthorized(['recipes:read']);
+    requirePermissions(caller, ['recipes:read']);
+    await rate.check(caller.actor);
+    request.caller = caller;
+    return caller;
+  }
+}

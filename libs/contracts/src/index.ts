@@ -1,0 +1,133 @@
+export { DELIVERY_CODES, DeliveryCode, RETRYABLE, TRANSIENT_CODES } from './lib/delivery-codes.js';
+export {
+  DESTINATION_KINDS,
+  DestinationKind,
+  TRIGGERS,
+  Trigger,
+} from './lib/destinations/destination-kind.js';
+export {
+  SECRET_MASK,
+  destinationSettings,
+  isSecretSetting,
+} from './lib/destinations/destination-settings.js';
+export type { DestinationSettings } from './lib/destinations/destination-settings.js';
+export { SFTP_ROUTING_SETTINGS, SftpSettings } from './lib/destinations/sftp.settings.js';
+export { ASSOCIATION_RECEIVED, AssociationReceivedV1 } from './lib/events/association-received.v1.js';
+export {
+  CANCELLATION_RECEIVED,
+  CANCEL_REASONS,
+  CancelReason,
+  CancellationReceivedV1,
+} from './lib/events/cancellation-received.v1.js';
+export {
+  ATTEMPT_OUTCOMES,
+  AttemptOutcome,
+  DELIVERY_ATTEMPTED,
+  DeliveryAttemptedV1,
+  FileFault,
+  Receipt,
+} from './lib/events/delivery-attempted.v1.js';
+export {
+  DELIVERY_FAILED,
+  DELIVERY_SUCCEEDED,
+  DeliveryFinishedV1,
+} from './lib/events/delivery-finished.v1.js';
+export {
+  DELIVERY_REQUESTED,
+  DeliveryRequestedV1,
+  FileSource,
+  MAX_INLINE_CHARACTERS,
+  OfferedFile,
+} from './lib/events/delivery-requested.v1.js';
+export {
+  ORDER_CANCELLED,
+  ORDER_REASONS,
+  ORDER_STATUSES,
+  ORDER_SUBMITTED,
+  ORDER_UPDATED,
+  OrderChangedV1,
+  OrderItem,
+  OrderReason,
+  OrderStatus,
+} from './lib/events/order-changed.v1.js';
+export { RECIPE_RECEIVED, RecipeReceivedV1 } from './lib/events/recipe-received.v1.js';
+export { RECIPE_CREATED, RECIPE_UPDATED, RecipeSavedV1 } from './lib/events/recipe-saved.v1.js';
+export { FILE_KINDS, FileKind, ManifestFile } from './lib/file-manifest.js';
+export { FileName } from './lib/file-name.js';
+export {
+  Accepted,
+  AssociationInput,
+  AssociationsRequest,
+  MAX_ASSOCIATIONS,
+  OrderIdInput,
+  OrderNumberInput,
+  recipeIdOf,
+} from './lib/http/associations.http.js';
+export { AuditEntry, AuditPage, AuditQuery } from './lib/http/audit.http.js';
+export { CancellationInput, CancellationsRequest } from './lib/http/cancellations.http.js';
+export {
+  DELIVERY_REASONS,
+  DELIVERY_STATES,
+  DeliveriesQuery,
+  DeliveryDetails,
+  DeliveryPage,
+  DeliveryReason,
+  DeliveryState,
+  DeliverySummary,
+} from './lib/http/deliveries.http.js';
+export {
+  INTEGRATION_STATUSES,
+  IntegrationCreate,
+  IntegrationDecision,
+  IntegrationPage,
+  IntegrationPatch,
+  IntegrationStatus,
+  IntegrationVersionPage,
+  IntegrationVersionView,
+  IntegrationView,
+  IntegrationsQuery,
+} from './lib/http/integrations.http.js';
+export { KeyCreate, KeyCreated, KeyPage, KeyView, KeysQuery } from './lib/http/keys.http.js';
+export { openApiDocument } from './lib/http/openapi.js';
+export { MAX_BODY_BYTES, operations } from './lib/http/operations.js';
+export type { Operation, OperationAnswer } from './lib/http/operations.js';
+export {
+  OrderDetails,
+  OrderPage,
+  OrderVersion,
+  OrderView,
+  OrderWithVersions,
+  OrdersQuery,
+} from './lib/http/orders.http.js';
+export { QueryFlag, pageOf, paging } from './lib/http/paging.http.js';
+export { FAULT_CODES, Fault, Problem } from './lib/http/problem.js';
+export {
+  MAX_RECIPES,
+  MAX_RECIPES_BYTES,
+  MAX_RECIPE_BYTES,
+  RecipeDocumentInput,
+  RecipesAccepted,
+  RecipesRequest,
+} from './lib/http/recipes.http.js';
+export {
+  Channel,
+  DEFAULT_CHANNEL,
+  ForeignId,
+  Instant,
+  RecipeId,
+  Sha256,
+  Tenant,
+  orderKey,
+  recipeKey,
+} from './lib/identifiers.js';
+export { jsonSchemaOf } from './lib/json-schema.js';
+export type { JsonObject } from './lib/json-schema.js';
+export { PERMISSIONS, Permission } from './lib/permissions.js';
+export {
+  DEAD_LETTER_RETENTION_MS,
+  TOPIC,
+  deadLetterTopic,
+  deliveryRequestedTopic,
+  topicCatalogue,
+} from './lib/topics.js';
+export type { TopicSpec } from './lib/topics.js';

@@ -1,0 +1,19 @@
+import { z } from 'zod';
+
+import { Sha256 } from './identifiers.js';
+
+export const FILE_KINDS = ['recipe', 'ticket', 'production', 'preview', 'attachment'] as const;
+export const FileKind = z.enum(FILE_KINDS);
+export type FileKind = z.infer<typeof FileKind>;
+
+/** One file of a recipe: what it is and where its bytes are. Never the bytes. */
+export const ManifestFile = z.object({
+  /** `Recipe.json`, `Production-<view>.<type>`, `Preview-<view>.<type>` or the attachment's own name. */
+  name: z.string().min(1).max(1_024),
+  kind: FileKind,
+  mimeType: z.string().min(1).max(255),
+  url: z.string().min(1).max(8_192),
+  sizeBytes: z.int().min(0).nullable(),
+  sha256: Sha256.nullable(),
+});
+export type ManifestFile = z.infer<typeof ManifestFile>;

@@ -1,0 +1,432 @@
+import { z } from 'zod';
+
+import { DestinationKind } from '../destinations/destination-kind.js';
+import { ForeignId, RecipeId } from '../identifiers.js';
+import type { Permission } from '../permissions.js';
+
+import { Accepted, AssociationsRequest } from './associations.http.js';
+import { AuditPage, AuditQuery } from './audit.http.js';
+import { CancellationsRequest } from './cancellations.http.js';
+import { DeliveriesQuery, DeliveryDetails, DeliveryPage } from './deliveries.http.js';
+import {
+  IntegrationCreate,
+  IntegrationDecision,
+  IntegrationPage,
+  IntegrationPatch,
+  IntegrationVersionPage,
+  IntegrationView,
+  IntegrationsQuery,
+} from './integrations.http.js';
+import { KeyCreate, KeyCreated, KeyPage, KeysQuery } from './keys.http.js';
+import { OrderDetails, OrderPage, OrdersQuery } from './orders.http.js';
+import { paging } from './paging.http.js';
+import { MAX_RECIPES_BYTES, RecipeDocumentInput, RecipesAccepted, RecipesRequest } from './recipes.http.js';
+
+/** Largest body of a call that names none of its own. Source: wire/README.md, rule 2. */
+export const MAX_BODY_BYTES = 1_048_576;
+
+export interface OperationAnswer {
+  readonly description: string;
+  readonly schema?: z.ZodType;
+  /** Where it is not JSON. */
+  readonly contentType?: string;
+}
+
+/** One call of the public API: what the gateway enforces and what the documentation says of it. */
+export interface Operation {
+  readonly id: string;
+  readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
+  /** As in OpenAPI: parameters in braces. */
+  readonly path: string;
+  readonly tag:
+    'Orders' | 'Recipes' | 'Deliveries' | 'Integrations' | 'Keys' | 'Operations' | 'Documentation';
+  readonly summary: string;
+  readonly description?: string;
+  /** The service that answers; the gateway passes the others' calls on. */
+  readonly owner: 'ingest-gateway' | 'association-store' | 'dispatcher';
+  /** `any`: some key. `none`: no key. `open`: no key while the tenant's recipes are open, else `recipes:read`. */
+  readonly permission: Permission | 'any' | 'none' | 'open';
+  readonly params?: Readonly<Record<string, z.ZodType>>;
+  readonly query?: z.ZodObject;
+  readonly body?: { readonly schema: z.ZodType; readonly maxBytes: number; readonly example?: unknown };
+  readonly success: Readonly<Record<number, OperationAnswer>>;
+  /** Honours `Idempotency-Key`. */
+  readonly idempotent?: true;
+  /** Answers with an `ETag` and honours `If-Match`. */
+  readonly conditional?: true;
+  /** 503 while Kafka does not acknowledge. */
+  readonly durable?: true;
+}
+
+const json = <T extends z.ZodType>(
+  schema: T,
+  example?: unknown,
+): { readonly schema: T; readonly maxBytes: number; readonly example?: unknown } => ({
+  schema,
+  maxBytes: MAX_BODY_BYTES,
+  ...(example === undefined ? {} : { example }),
+});
+
+const orders = [
+  {
+    id: 'submitAssociations',
+    method: 'POST',
+    path: '/api/v2/recipe/order',
+    tag: 'Orders',
+    summary: 'Link order items to recipes',
+    description:
+      'Takes 1 to 1,000 associations, also of several orders; one bad item refuses the request. 202 means that every ' +
+      "order's part is durable. Members that are not named here are dropped before anything is written.",
+    owner: 'ingest-gateway',
+    permission: 'order-tracking',
+    body: json(AssociationsRequest, [
+      {
+        recipeId: 'DRIVE-001',
+        orderNumber: '1001',
+        orderId: '1111111111111',
+        itemId: '2222222222222',
+        itemQuantity: 2,
+      },
+      {
+        recipeId: 'DRIVE-002',
+        orderNumber: '1001',
+        orderId: '1111111111111',
+        itemId: '3333333333333',
+        itemQuantity: 1,
+      },
+    ]),
+    success: {
+      202: { description: 'Durable; `accepted` counts the members of the array.', schema: Accepted },
+    },
+    durable: true,
+  },
+  {
+    id: 'cancelOrders',
+    method: 'POST',
+    path: '/api/v2/order/cancel',
+    tag: 'Orders',
+    summary: 'Cancel orders',
+    description:
+      'A cancel that comes before its order is kept for it. What comes after a cancel delivers nothing. Other text as a ' +
+      'reason becomes `other`.',
+    owner: 'ingest-gateway',
+    permission: 'order-tracking',
+    body: json(CancellationsRequest, [{ orderNumber: '1001', orderId: '1111111111111', reason: 'customer' }]),
+    success: { 202: { description: 'Durable.', schema: Accepted } },
+    durable: true,
+  },
+  {
+    id: 'listOrders',
+    method: 'GET',
+    path: '/api/v2/orders',
+    tag: 'Orders',
+    summary: 'Find orders',
+    owner: 'association-store',
+    permission: 'orders:read',
+    query: OrdersQuery,
+    success: { 200: { description: 'Newest first.', schema: OrderPage } },
+  },
+  {
+    id: 'getOrder',
+    method: 'GET',
+    path: '/api/v2/orders/{orderUid}',
+    tag: 'Orders',
+    summary: 'Read one order with its versions and deliveries',
+    description: '`deliveries` is null while the dispatcher does not answer.',
+    owner: 'association-store',
+    permission: 'orders:read',
+    params: { orderUid: ForeignId.describe('The `orderUid` of a list or an event.') },
+    success: {
+      200: { description: 'The order.', schema: OrderDetails },
+      304: { description: '`If-None-Match` holds the current ETag.' },
+    },
+    conditional: true,
+  },
+] as const satisfies readonly Operation[];
+
+const recipes = [
+  {
+    id: 'saveRecipes',
+    method: 'POST',
+    path: '/api/v2/recipe',
+    tag: 'Recipes',
+    summary: 'Save a recipe document, or an array of up to 100',
+    description:
+      'A document may have 1 MiB, an array 8 MiB. Documents are kept as sent, unknown members too. `temporary: true` ' +
+      'marks a temporary recipe.',
+    owner: 'ingest-gateway',
+    permission: 'recipes:write',
+    body: {
+      schema: z.union([RecipeDocumentInput, RecipesRequest]),
+      maxBytes: MAX_RECIPES_BYTES,
+      example: { id: '2-aB3dE6gH9jK2mN5p', created: '2025-03-04T10:20:30Z', name: 'Team Cap' },
+    },
+    success: { 202: { description: 'Durable, and readable a moment later.', schema: RecipesAccepted } },
+    durable: true,
+  },
+  {
+    id: 'getRecipe',
+    method: 'GET',
+    path: '/recipe/{recipeId}.json',
+    tag: 'Recipes',
+    summary: 'Read a recipe document as it was sent',
+    description:
+      'Without a key while the recipes of the tenant are open and the host name, or there being one tenant only, says ' +
+      'whose they are.',
+    owner: 'association-store',
+    permission: 'open',
+    params: { recipeId: RecipeId },
+    success: {
+      200: { description: 'The document.', schema: RecipeDocumentInput },
+      304: { description: '`If-None-Match` holds the current ETag.' },
+    },
+    conditional: true,
+  },
+] as const satisfies readonly Operation[];
+
+const deliveries = [
+  {
+    id: 'listDeliveries',
+    method: 'GET',
+    path: '/api/v2/deliveries',
+    tag: 'Deliveries',
+    summary: 'Find deliveries',
+    owner: 'dispatcher',
+    permission: 'deliveries:read',
+    query: DeliveriesQuery,
+    success: { 200: { description: 'Newest first.', schema: DeliveryPage } },
+  },
+  {
+    id: 'getDelivery',
+    method: 'GET',
+    path: '/api/v2/deliveries/{deliveryId}',
+    tag: 'Deliveries',
+    summary: 'Read one delivery with its attempts and the receipt of each file',
+    owner: 'dispatcher',
+    permission: 'deliveries:read',
+    params: { deliveryId: z.uuid() },
+    success: { 200: { description: 'The delivery.', schema: DeliveryDetails } },
+  },
+] as const satisfies readonly Operation[];
+
+const integrationId = { integrationId: z.uuid() };
+const integration = { 200: { description: 'The integration.', schema: IntegrationView } };
+
+const integrations = [
+  {
+    id: 'listIntegrations',
+    method: 'GET',
+    path: '/api/v2/integrations',
+    tag: 'Integrations',
+    summary: 'List integrations',
+    owner: 'dispatcher',
+    permission: 'integrations:manage',
+    query: IntegrationsQuery,
+    success: { 200: { description: 'Newest first. Secrets are masked.', schema: IntegrationPage } },
+  },
+  {
+    id: 'createIntegration',
+    method: 'POST',
+    path: '/api/v2/integrations',
+    tag: 'Integrations',
+    summary: 'Create an integration',
+    description: 'It delivers nothing before somebody with `integrations:approve` approves it.',
+    owner: 'dispatcher',
+    permission: 'integrations:manage',
+    body: json(IntegrationCreate, {
+      destination: 'sftp',
+      description: 'Embroidery hall 2',
+      settings: {
+        host: 'sftp.example',
+        username: 'heddle',
+        'password-secret': '...',
+        'host-key-sha256': 'SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU',
+        directory: '/in/{channel}',
+      },
+    }),
+    success: { 201: { description: 'Created, `pending-review`.', schema: IntegrationView } },
+    idempotent: true,
+  },
+  {
+    id: 'getIntegration',
+    method: 'GET',
+    path: '/api/v2/integrations/{integrationId}',
+    tag: 'Integrations',
+    summary: 'Read one integration',
+    owner: 'dispatcher',
+    permission: 'integrations:manage',
+    params: integrationId,
+    success: integration,
+    conditional: true,
+  },
+  {
+    id: 'listIntegrationVersions',
+    method: 'GET',
+    path: '/api/v2/integrations/{integrationId}/versions',
+    tag: 'Integrations',
+    summary: 'List the versions of an integration',
+    owner: 'dispatcher',
+    permission: 'integrations:manage',
+    params: integrationId,
+    query: z.strictObject({ ...paging }),
+    success: { 200: { description: 'Newest first.', schema: IntegrationVersionPage } },
+  },
+  {
+    id: 'changeIntegration',
+    method: 'PATCH',
+    path: '/api/v2/integrations/{integrationId}',
+    tag: 'Integrations',
+    summary: 'Change an integration (merge patch, RFC 7396)',
+    description:
+      'A change of where data goes waits for approval, while the approved version goes on delivering. Writing back a ' +
+      'masked secret keeps it.',
+    owner: 'dispatcher',
+    permission: 'integrations:manage',
+    params: integrationId,
+    body: json(IntegrationPatch, { description: 'Embroidery hall 3' }),
+    success: integration,
+    conditional: true,
+  },
+  {
+    id: 'deleteIntegration',
+    method: 'DELETE',
+    path: '/api/v2/integrations/{integrationId}',
+    tag: 'Integrations',
+    summary: 'Delete an integration; its history stays readable',
+    owner: 'dispatcher',
+    permission: 'integrations:manage',
+    params: integrationId,
+    success: { 204: { description: 'Deleted.' } },
+    conditional: true,
+  },
+  ...(['approve', 'reject'] as const).map((decision) => ({
+    id: `${decision}Integration`,
+    method: 'POST' as const,
+    path: `/api/v2/integrations/{integrationId}/${decision}`,
+    tag: 'Integrations' as const,
+    conditional: true as const,
+    summary: decision === 'approve' ? 'Approve a version and enable it' : 'Reject a version',
+    owner: 'dispatcher' as const,
+    permission: 'integrations:approve' as const,
+    params: integrationId,
+    body: json(IntegrationDecision, { version: 2 }),
+    success: integration,
+  })),
+  ...(['pause', 'resume', 'disable'] as const).map((change) => ({
+    id: `${change}Integration`,
+    method: 'POST' as const,
+    path: `/api/v2/integrations/{integrationId}/${change}`,
+    tag: 'Integrations' as const,
+    conditional: true as const,
+    summary: {
+      pause: 'Pause an integration: its deliveries wait',
+      resume: 'Resume a paused integration; approving enables a disabled one',
+      disable: 'Disable an integration: its open deliveries end as cancelled',
+    }[change],
+    owner: 'dispatcher' as const,
+    permission: 'integrations:manage' as const,
+    params: integrationId,
+    success: integration,
+  })),
+  {
+    id: 'listDestinations',
+    method: 'GET',
+    path: '/api/v2/destinations',
+    tag: 'Integrations',
+    summary: 'List the kinds of destination with the JSON Schema of their settings',
+    owner: 'dispatcher',
+    permission: 'any',
+    success: {
+      200: {
+        description: 'Every kind.',
+        schema: z.object({
+          items: z.array(
+            z.object({ destination: DestinationKind, settings: z.record(z.string(), z.unknown()) }),
+          ),
+        }),
+      },
+    },
+  },
+] as const satisfies readonly Operation[];
+
+const keys = [
+  {
+    id: 'createKey',
+    method: 'POST',
+    path: '/api/v2/keys',
+    tag: 'Keys',
+    summary: 'Create an API key',
+    description: 'The answer is the only one that shows the key. A key grants only what it may do itself.',
+    owner: 'ingest-gateway',
+    permission: 'keys:manage',
+    body: json(KeyCreate, { name: 'Web shop', permissions: ['order-tracking'] }),
+    success: { 201: { description: 'Created.', schema: KeyCreated } },
+    idempotent: true,
+  },
+  {
+    id: 'listKeys',
+    method: 'GET',
+    path: '/api/v2/keys',
+    tag: 'Keys',
+    summary: 'List API keys',
+    owner: 'ingest-gateway',
+    permission: 'keys:manage',
+    query: KeysQuery,
+    success: { 200: { description: 'Newest first, without the keys themselves.', schema: KeyPage } },
+  },
+  {
+    id: 'revokeKey',
+    method: 'DELETE',
+    path: '/api/v2/keys/{keyId}',
+    tag: 'Keys',
+    summary: 'Revoke an API key, effective everywhere within 30 s',
+    owner: 'ingest-gateway',
+    permission: 'keys:manage',
+    params: { keyId: z.uuid() },
+    success: { 204: { description: 'Revoked.' } },
+  },
+] as const satisfies readonly Operation[];
+
+const operational = [
+  {
+    id: 'listAudit',
+    method: 'GET',
+    path: '/api/v2/audit',
+    tag: 'Operations',
+    summary: 'Who did what, and when',
+    owner: 'ingest-gateway',
+    permission: 'admin',
+    query: AuditQuery,
+    success: { 200: { description: 'Newest first.', schema: AuditPage } },
+  },
+  {
+    id: 'getOpenApi',
+    method: 'GET',
+    path: '/api/openapi.json',
+    tag: 'Documentation',
+    summary: 'This document',
+    owner: 'ingest-gateway',
+    permission: 'none',
+    success: { 200: { description: 'OpenAPI 3.1.', schema: z.record(z.string(), z.unknown()) } },
+  },
+  {
+    id: 'getDocs',
+    method: 'GET',
+    path: '/api/docs',
+    tag: 'Documentation',
+    summary: 'This document as a readable page',
+    owner: 'ingest-gateway',
+    permission: 'none',
+    success: { 200: { description: 'A page.', contentType: 'text/html' } },
+  },
+] as const satisfies readonly Operation[];
+
+/** The whole public API. Enforced by the gateway, rendered as OpenAPI. */
+export const operations: readonly Operation[] = [
+  ...orders,
+  ...recipes,
+  ...deliveries,
+  ...integrations,
+  ...keys,
+  ...operational,
+];

@@ -1,0 +1,47 @@
+import { z } from 'zod';
+
+import { OrderChangedV1, OrderReason, OrderStatus } from '../events/order-changed.v1.js';
+import { Channel, ForeignId, Instant, RecipeId } from '../identifiers.js';
+
+import { DeliverySummary } from './deliveries.http.js';
+import { QueryFlag, pageOf, paging } from './paging.http.js';
+
+/** `GET /api/v2/orders`. */
+export const OrdersQuery = z.strictObject({
+  ...paging,
+  orderNumber: ForeignId.optional(),
+  orderId: ForeignId.optional(),
+  recipeId: RecipeId.optional(),
+  /** Order number, order id or recipe id. */
+  search: ForeignId.optional(),
+  channel: Channel.optional(),
+  status: OrderStatus.optional(),
+  /** Orders with an item whose recipe is not there yet. */
+  waitingForRecipe: QueryFlag.optional(),
+  updatedSince: Instant.optional(),
+});
+export type OrdersQuery = z.infer<typeof OrdersQuery>;
+
+export const OrderView = OrderChangedV1;
+export type OrderView = z.infer<typeof OrderView>;
+export const OrderPage = pageOf(OrderView);
+
+export const OrderVersion = z.object({
+  version: z.int(),
+  reason: OrderReason,
+  eventId: z.uuid(),
+  acceptedAt: Instant,
+  updatedAt: Instant,
+});
+export type OrderVersion = z.infer<typeof OrderVersion>;
+
+/** What the store knows of one order; the gateway adds the deliveries. */
+export const OrderWithVersions = OrderView.extend({ versions: z.array(OrderVersion) });
+export type OrderWithVersions = z.infer<typeof OrderWithVersions>;
+
+/** `GET /api/v2/orders/{orderUid}`. */
+export const OrderDetails = OrderWithVersions.extend({
+  /** Null while the dispatcher does not answer. */
+  deliveries: z.array(DeliverySummary).nullable(),
+});
+export type OrderDetails = z.infer<typeof OrderDetails>;

@@ -1,0 +1,77 @@
+import type { DestinationKind, Receipt } from '@heddle/contracts';
+
+/** One file of a file set, spooled and measured by the worker. */
+export interface DeliveryFile {
+  /** Satisfies `FileName` of the contract: safe as the last segment of a path or key. */
+  readonly name: string;
+  readonly mimeType: string;
+  readonly sizeBytes: number;
+  /** SHA-256 of the bytes, lower-case hex. */
+  readonly sha256: string;
+  /** Opens the bytes from the start. May be called more than once until the file's receipt is yielded. */
+  open(): AsyncIterable<Uint8Array>;
+}
+
+export interface Delivery<TSettings> {
+  readonly deliveryId: string;
+  /** This attempt's offer: part of temporary names, so that two offers never share one. */
+  readonly offerId: string;
+  /** Earlier offers of this delivery: what they left under temporary names is to be removed. */
+  readonly earlierOfferIds: readonly string[];
+  readonly tenant: string;
+  readonly channel: string;
+  readonly integrationId: string;
+  /** Parsed, secrets opened. Lives in memory for one attempt and is never logged. */
+  readonly settings: TSettings;
+  /**
+   * The files as they become ready: fetched whole, so that a slow source never holds a
+   * connection to the target. May be pulled by several readers at once, each file goes to one
+   * of them. A file that cannot be fetched does not appear; the worker reports it.
+   */
+  readonly files: AsyncIterable<DeliveryFile>;
+}
+
+/** What earlier offers may have left behind of a delivery that sends nothing any more. */
+export interface Leftovers<TSettings> extends Omit<Delivery<TSettings>, 'offerId' | 'files'> {
+  readonly fileNames: readonly string[];
+}
+
+export interface DeliveryContext {
+  /**
+   * Aborts at the attempt's deadline, on shutdown, and when the worker can no longer report
+   * (another may be offered the delivery then); the attempt must stop writing promptly.
+   */
+  readonly signal: AbortSignal;
+  /**
+   * Throws when the worker's lease on the offer is stale, which a process that was stopped for
+   * a while learns before any timer tells it. Call it right before each effect that others
+   * can see, such as the rename to a final name.
+   */
+  assertLeased(): void;
+}
+
+/** What every outbound worker implements. `destination-testing` holds its conformance suite. */
+export interface Destination<TSettings> {
+  readonly kind: DestinationKind;
+
+  /**
+   * Makes one attempt. Repeating it with the same delivery must leave the target as one
+   * success would: same names, same bytes, no second copy. Nothing half-written may
+   * become visible under its final name.
+   *
+   * Yields the receipt of a file as soon as it is in place. Receipts yielded before a
+   * failure are kept, and the next attempt carries only the files without one.
+   *
+   * @throws {DestinationError} and nothing else.
+   */
+  deliver(delivery: Delivery<TSettings>, context: DeliveryContext): AsyncIterable<Receipt>;
+
+  /**
+   * Removes what earlier offers left under temporary names. Once, as well as it can: what is not
+   * there is as good as removed. Missing where a destination leaves nothing behind.
+   */
+  tidy?(leftovers: Leftovers<TSettings>, signal: AbortSignal): Promise<void>;
+
+  /** Closes what is kept between attempts. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,12 @@
+export { DestinationWorker } from './lib/destination-worker.js';
+export type { DestinationWorkerOptions, ReportPublisher } from './lib/destination-worker.js';
+export type { FetchFile } from './lib/file-set.js';
+export { ServiceTokenSigner } from './lib/hub-tokens.js';
+export type { HubTokens, SigningKey } from './lib/hub-tokens.js';
+export { runOutboundWorker } from './lib/outbound-worker.js';
+export type { DestinationDeps, OutboundWorkerOptions } from './lib/outbound-worker.js';
+export { SourceFetcher } from './lib/source-fetcher.js';
+export type { SourceFetcherOptions } from './lib/source-fetcher.js';
+export { Spool } from './lib/spool.js';
+export type { SpooledFile, SpoolOptions } from './lib/spool.js';
+export { WorkerConfig, workerConfig } from './lib/worker-config.js';

@@ -1,0 +1,531 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { Writable } from 'node:stream';
+
+import { DeliveryAttemptedV1, DeliveryRequestedV1 } from '@heddle/contracts';
+import type { OfferedFile, Receipt } from '@heddle/contracts';
+import { DestinationError } from '@heddle/destination-kit';
+import type { Delivery, DeliveryContext, Destination, Leftovers } from '@heddle/destination-kit';
+import type { EventBatch, OutgoingEvent, PublishResult } from '@heddle/messaging';
+import { createLogger, createMetrics } from '@heddle/platform';
+import { SecretSealer, parseKeyring } from '@heddle/secrets';
+import { eventually } from '@heddle/testing';
+import { afterEach, describe, expect, it } from '@jest/globals';
+import { z } from 'zod';
+
+import { DestinationWorker } from './destination-worker.js';
+import type { DestinationWorkerOptions } from './destination-worker.js';
+import type { SpooledFile } from './spool.js';
+
+const Settings = z.strictObject({ host: z.string(), 'password-secret': z.string() });
+type Settings = z.infer<typeof Settings>;
+
+const sealer = new SecretSealer(parseKeyring(`k1:${Buffer.alloc(32, 1).toString('base64')}`));
+const INTEGRATION = randomUUID();
+
+function sealed(settings: Record<string, unknown>, integrationId: string): string {
+  const place = { tenant: 'demo', integrationId };
+  const members = Object.entries(settings).map(([field, value]) => [
+    field,
+    field.endsWith('-secret') ? sealer.seal(String(value), { ...place, field }) : value,
+  ]);
+  return sealer.seal(JSON.stringify(Object.fromEntries(members)), { ...place, field: 'settings' });
+}
+
+function aFile(name: string, text = name): OfferedFile {
+  return { name, kind: 'attachment', mimeType: 'text/plain', source: { kind: 'inline', text } };
+}
+
+function anOffer(fields: Partial<DeliveryRequestedV1> = {}): DeliveryRequestedV1 {
+  const integrationId = fields.integrationId ?? INTEGRATION;
+  return DeliveryRequestedV1.parse({
+    deliveryId: randomUUID(),
+    offerId: randomUUID(),
+    notAfter: new Date(Date.now() + 60_000).toISOString(),
+    tenant: 'demo',
+    channel: 'default',
+    integrationId,
+    integrationVersion: 1,
+    trigger: 'order.submitted',
+    attempt: 1,
+    recipeIds: [],
+    sealedSettings: sealed({ host: 'factory.example', 'password-secret': 'word-of-test' }, integrationId),
+    files: [aFile('a.txt'), aFile('b.txt')],
+    earlierOfferIds: [],
+    acceptedAt: new Date().toISOString(),
+    ...fields,
+  });
+}
+
+function aBatch(...offers: DeliveryRequestedV1[]): EventBatch {
+  return {
+    topic: 'delivery.requested.sftp',
+    partition: 3,
+    firstOffset: '0',
+    nextOffset: String(offers.length),
+    events: offers.map((data, offset) => ({
+      topic: 'delivery.requested.sftp',
+      partition: 3,
+      offset: String(offset),
+      key: `demo:${data.integrationId}:lane`,
+      id: randomUUID(),
+      type: 'heddle.delivery.requested.v1',
+      source: '/dispatcher',
+      time: new Date().toISOString(),
+      tenant: 'demo',
+      traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
+      data,
+      headers: {},
+    })),
+  };
+}
+
+type Deliver = (delivery: Delivery<Settings>, context: DeliveryContext) => AsyncIterable<Receipt>;
+
+/** Keeps what arrived; each test says how it behaves. */
+class FakeDestination implements Destination<Settings> {
+  readonly kind = 'sftp';
+  readonly arrived: string[] = [];
+  readonly seen: Delivery<Settings>[] = [];
+  readonly tidied: Leftovers<Settings>[] = [];
+  behave: Deliver = (delivery, context) => this.takeAll(delivery, context);
+
+  deliver(delivery: Delivery<Settings>, context: DeliveryContext): AsyncIterable<Receipt> {
+    this.seen.push(delivery);
+    return this.behave(delivery, context);
+  }
+  tidy(leftovers: Leftovers<Settings>): Promise<void> {
+    this.tidied.push(leftovers);
+    return Promise.resolve();
+  }
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+  async *takeAll({ files }: Delivery<Settings>, context: DeliveryContext): AsyncGenerator<Receipt> {
+    for await (const { name, sizeBytes, sha256 } of files) {
+      context.assertLeased();
+      this.arrived.push(name);
+      yield { name, location: `sftp://factory.example/${name}`, sizeBytes, sha256, details: {} };
+    }
+  }
+}
+
+class FakePublisher {
+  readonly events: OutgoingEvent[] = [];
+  readonly calls: number[] = [];
+  isDown = false;
+
+  async publish(events: readonly OutgoingEvent[]): Promise<readonly PublishResult[]> {
+    if (this.isDown) {
+      const error = Object.assign(new Error('down'), { code: 'TIMEOUT', permanent: false }) as never;
+      return events.map(() => ({ ok: false, error }));
+    }
+    this.calls.push(events.length);
+    this.events.push(...events);
+    return events.map(() => ({ ok: true, partition: 0, offset: '0' }));
+  }
+  get reports(): DeliveryAttemptedV1[] {
+    return this.events.map(({ data }) => DeliveryAttemptedV1.parse(JSON.parse(data)));
+  }
+  get phases(): string[] {
+    return this.reports.map((report) => (report.phase === 'finished' ? report.outcome : report.phase));
+  }
+  finished(): Extract<DeliveryAttemptedV1, { phase: 'finished' }> {
+    const [report] = this.reports.filter(({ phase }) => phase === 'finished').slice(-1);
+    if (report?.phase !== 'finished') throw new Error('not finished');
+    return report;
+  }
+}
+
+const inline = async (file: OfferedFile): Promise<SpooledFile> => {
+  const bytes = Buffer.from(file.source.kind === 'inline' ? file.source.text : '');
+  return {
+    sizeBytes: bytes.length,
+    sha256: createHash('sha256').update(bytes).digest('hex'),
+    open: async function* () {
+      yield bytes;
+    },
+    dispose: () => Promise.resolve(),
+  };
+};
+
+const soon = (assertion: () => void): Promise<void> =>
+  eventually(async () => assertion(), { withinMs: 5_000, everyMs: 5 });
+
+const started: DestinationWorker<Settings>[] = [];
+afterEach(async () => {
+  await Promise.all(started.splice(0).map((worker) => worker.drain(0)));
+});
+
+function aWorker(options: Partial<DestinationWorkerOptions<Settings>> = {}): {
+  worker: DestinationWorker<Settings>;
+  destination: FakeDestination;
+  publisher: FakePublisher;
+  log: string[];
+  rooms: number[];
+  take: (...offers: DeliveryRequestedV1[]) => Promise<number>;
+} {
+  const destination = new FakeDestination();
+  const publisher = new FakePublisher();
+  const log: string[] = [];
+  const rooms: number[] = [];
+  const sink = new Writable({
+    write: (chunk: Buffer, _encoding, done) => {
+      log.push(chunk.toString());
+      done();
+    },
+  });
+  const worker = new DestinationWorker<Settings>({
+    service: 'outbound-test',
+    destination,
+    settings: Settings,
+    sealer,
+    publisher,
+    fetch: inline,
+    logger: createLogger({ service: 'outbound-test', level: 'debug', destination: sink }),
+    metrics: createMetrics('outbound-test'),
+    pool: 64,
+    attemptTimeoutMs: 10_000,
+    progressIntervalMs: 20,
+    leaseMs: 30_000,
+    ...options,
+  });
+  worker.start(() => rooms.push(1));
+  started.push(worker);
+  const take = async (...offers: DeliveryRequestedV1[]): Promise<number> => {
+    const result = await worker.take(aBatch(...offers));
+    result?.afterCommit(true);
+    return result?.taken ?? -1;
+  };
+  return { worker, destination, publisher, log, rooms, take };
+}
+
+/** Delivers nothing until it is aborted. */
+const hang: Deliver = async function* (_delivery, { signal }) {
+  await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)));
+  yield undefined as never;
+};
+
+describe('an outbound worker', () => {
+  it('reports started for a whole batch in one request, and begins after the commit', async () => {
+    const { worker, destination, publisher } = aWorker();
+
+    const result = await worker.take(aBatch(anOffer(), anOffer(), anOffer()));
+
+    expect(publisher.phases).toEqual(['started', 'started', 'started']);
+    expect(publisher.calls).toEqual([3]);
+    expect(result?.taken).toBe(3);
+    expect(destination.seen).toHaveLength(0);
+    result?.afterCommit(true);
+    await soon(() => expect(publisher.phases.filter((phase) => phase === 'succeeded')).toHaveLength(3));
+  });
+
+  it('opens the settings for the attempt and proves each file with a receipt', async () => {
+    const { destination, publisher, take, log } = aWorker();
+    const offer = anOffer();
+
+    await take(offer);
+
+    await soon(() => expect(publisher.finished().outcome).toBe('succeeded'));
+    expect(destination.seen[0]?.settings).toEqual({
+      host: 'factory.example',
+      'password-secret': 'word-of-test',
+    });
+    const report = publisher.finished();
+    expect(report.receipts.map(({ name }) => name)).toEqual(['a.txt', 'b.txt']);
+    expect(report).toMatchObject({
+      offerId: offer.offerId,
+      code: null,
+      message: null,
+      faults: [],
+      sizeBytes: 10,
+    });
+    const event = publisher.events.at(-1);
+    expect(event).toMatchObject({ topic: 'delivery.attempted', key: `demo:${INTEGRATION}:lane` });
+    expect(event?.traceparent).toMatch(/^00-0af7651916cd43dd8448eb211c80319c-(?!b7ad6b7169203331)/);
+    expect([log.join(''), JSON.stringify(publisher.events)].join('')).not.toContain('word-of-test');
+    expect(log.filter((line) => line.includes('"delivery.attempted"'))).toHaveLength(1);
+    expect(log.join('')).toContain('"trace_id":"0af7651916cd43dd8448eb211c80319c"');
+  });
+
+  it('forgets offers whose commit failed, for another worker gets them', async () => {
+    const { worker, destination, publisher } = aWorker();
+    const offer = anOffer();
+
+    (await worker.take(aBatch(offer)))?.afterCommit(false);
+    expect((await worker.take(aBatch(offer)))?.taken).toBe(1);
+
+    expect(destination.seen).toHaveLength(0);
+    expect(publisher.phases).toEqual(['started', 'started']);
+  });
+
+  it('takes nothing while it cannot report, and asks for the offers again', async () => {
+    const { worker, publisher, rooms } = aWorker();
+    publisher.isDown = true;
+
+    expect((await worker.take(aBatch(anOffer())))?.taken).toBe(0);
+
+    await soon(() => expect(rooms.length).toBeGreaterThan(0));
+  });
+
+  it('leaves what its pool has no room for, and asks for it when an attempt ends', async () => {
+    const { destination, publisher, rooms, take } = aWorker({ pool: 2 });
+    const { promise, resolve } = Promise.withResolvers<undefined>();
+    destination.behave = async function* (delivery, context) {
+      await promise;
+      yield* destination.takeAll(delivery, context);
+    };
+    const offers = [1, 2, 3].map(() => anOffer({ integrationId: randomUUID() }));
+
+    expect(await take(...offers)).toBe(2);
+    resolve(undefined);
+
+    await soon(() => expect(publisher.phases.filter((phase) => phase === 'succeeded')).toHaveLength(2));
+    await soon(() => expect(rooms.length).toBeGreaterThan(0));
+    expect(await take(offers[2]!)).toBe(1);
+  });
+
+  it('lets one integration hold an eighth of the pool and gives its other offers back', async () => {
+    const { destination, publisher, take } = aWorker({ pool: 16 });
+    destination.behave = hang;
+    const other = anOffer({ integrationId: randomUUID() });
+
+    expect(await take(anOffer(), anOffer(), anOffer(), other)).toBe(4);
+
+    expect(publisher.phases).toEqual(['started', 'started', 'released', 'started']);
+    expect(publisher.reports[2]).toMatchObject({ phase: 'finished', startedAt: null });
+  });
+
+  it('reports an offer that comes too late as expired and does nothing', async () => {
+    const { destination, publisher, take } = aWorker();
+
+    expect(await take(anOffer({ notAfter: new Date(Date.now() - 1).toISOString() }))).toBe(1);
+
+    expect(publisher.phases).toEqual(['expired']);
+    expect(destination.seen).toHaveLength(0);
+  });
+
+  it('takes away what earlier offers left when the offer that comes too late names them, and sends nothing', async () => {
+    const { destination, publisher, take } = aWorker();
+    const earlier = randomUUID();
+
+    await take(anOffer({ notAfter: new Date(0).toISOString(), earlierOfferIds: [earlier] }));
+
+    await soon(() => expect(destination.tidied).toHaveLength(1));
+    expect(destination.tidied[0]).toMatchObject({
+      earlierOfferIds: [earlier],
+      fileNames: ['a.txt', 'b.txt'],
+      settings: { host: 'factory.example', 'password-secret': 'word-of-test' },
+    });
+    expect(publisher.phases).toEqual(['expired']);
+    expect(destination.seen).toHaveLength(0);
+  });
+
+  it('does not begin an offer a second time while it is under way', async () => {
+    const { destination, publisher, take } = aWorker();
+    destination.behave = hang;
+    const offer = anOffer();
+
+    await take(offer);
+    await take(offer);
+
+    expect(publisher.phases).toEqual(['started']);
+    expect(destination.seen).toHaveLength(1);
+  });
+
+  it('gives an attempt up when its delivery is offered anew', async () => {
+    const { destination, publisher, take } = aWorker();
+    destination.behave = hang;
+    const offer = anOffer();
+    await take(offer);
+    destination.behave = (delivery, context) => destination.takeAll(delivery, context);
+
+    await take(anOffer({ deliveryId: offer.deliveryId, earlierOfferIds: [offer.offerId] }));
+
+    await soon(() =>
+      expect(publisher.phases.slice().sort()).toEqual(['released', 'started', 'started', 'succeeded']),
+    );
+  });
+
+  it.each([
+    ['settings that are no envelope', 'nonsense'],
+    ['settings sealed for another integration', sealed({ host: 'a', 'password-secret': 'b' }, randomUUID())],
+    ['settings without a required member', sealed({ host: 'a' }, INTEGRATION)],
+  ])('ends with INVALID_SETTINGS for %s', async (_what, sealedSettings) => {
+    const { publisher, take } = aWorker();
+
+    await take(anOffer({ sealedSettings }));
+
+    await soon(() =>
+      expect(publisher.finished()).toMatchObject({ outcome: 'failed', code: 'INVALID_SETTINGS' }),
+    );
+  });
+
+  it('delivers the other files when one cannot be fetched, and names that one', async () => {
+    const { publisher, take } = aWorker({
+      fetch: (file) =>
+        file.name === 'b.txt' || file.name === 'd.txt'
+          ? Promise.reject(
+              file.name === 'b.txt'
+                ? new DestinationError('SOURCE_UNAVAILABLE', 'fetching b.txt: the source answered 404')
+                : new DestinationError('TOO_LARGE', 'fetching d.txt: larger'),
+            )
+          : inline(file),
+    });
+
+    await take(anOffer({ files: ['a.txt', 'b.txt', 'c.txt', 'd.txt'].map((name) => aFile(name)) }));
+
+    await soon(() =>
+      expect(publisher.finished()).toMatchObject({
+        outcome: 'failed',
+        code: 'SOURCE_UNAVAILABLE',
+        message: 'fetching b.txt: the source answered 404',
+        faults: [
+          { name: 'b.txt', code: 'SOURCE_UNAVAILABLE' },
+          { name: 'd.txt', code: 'TOO_LARGE' },
+        ],
+      }),
+    );
+    expect(
+      publisher
+        .finished()
+        .receipts.map(({ name }) => name)
+        .sort(),
+    ).toEqual(['a.txt', 'c.txt']);
+  });
+
+  it('keeps the receipts of an attempt that fails, and the wish of the target', async () => {
+    const { destination, publisher, take } = aWorker();
+    destination.behave = async function* (delivery) {
+      for await (const { name, sizeBytes, sha256 } of delivery.files) {
+        yield { name, location: 'x', sizeBytes, sha256, details: {} };
+        throw new DestinationError('THROTTLED', 'writing b.txt', {
+          retryAfterMs: 7_000,
+          cause: new Error('secret host'),
+        });
+      }
+    };
+
+    await take(anOffer());
+
+    await soon(() =>
+      expect(publisher.finished()).toMatchObject({
+        code: 'THROTTLED',
+        retryAfterMs: 7_000,
+        receipts: [{ name: 'a.txt' }],
+      }),
+    );
+    expect(JSON.stringify(publisher.events)).not.toContain('secret host');
+  });
+
+  it('ends an attempt with TIMEOUT at its deadline', async () => {
+    const { destination, publisher, take } = aWorker({ attemptTimeoutMs: 30 });
+    destination.behave = hang;
+
+    await take(anOffer());
+
+    await soon(() => expect(publisher.finished()).toMatchObject({ outcome: 'failed', code: 'TIMEOUT' }));
+  });
+
+  it('reports the progress of all attempts in one request, with the receipts that are new', async () => {
+    const { destination, publisher, take } = aWorker();
+    const { promise, resolve } = Promise.withResolvers<undefined>();
+    destination.behave = async function* (delivery) {
+      for await (const { name, sizeBytes, sha256 } of delivery.files) {
+        yield { name, location: 'x', sizeBytes, sha256, details: {} };
+        await promise;
+      }
+    };
+
+    await take(anOffer(), anOffer());
+
+    await soon(() => expect(publisher.calls.filter((size) => size === 2).length).toBeGreaterThan(3));
+    resolve(undefined);
+    const progress = publisher.reports.filter((report) => report.phase === 'progress');
+    expect(progress.flatMap(({ receipts }) => receipts.map(({ name }) => name))).toEqual(['a.txt', 'a.txt']);
+  });
+
+  it('gives its attempts up when it could not report for the time of the lease', async () => {
+    const { destination, publisher, take } = aWorker({ leaseMs: 300 });
+    let reason: unknown;
+    destination.behave = async function* (delivery, context) {
+      context.signal.addEventListener('abort', () => {
+        reason = context.signal.reason;
+      });
+      yield* hang(delivery, context);
+    };
+    await take(anOffer());
+
+    publisher.isDown = true;
+    await soon(() => expect(reason).toBeInstanceOf(DestinationError));
+    publisher.isDown = false;
+
+    await soon(() => expect(publisher.finished().outcome).toBe('released'));
+  });
+
+  it('lets no effect happen on a stale lease, whatever timers have not noticed', async () => {
+    const { destination, publisher, take } = aWorker({ leaseMs: 150, progressIntervalMs: 5_000 });
+    destination.behave = async function* (delivery, context) {
+      // Stops the process as SIGSTOP does: no timer runs meanwhile.
+      const wakeUp = performance.now() + 250;
+      while (performance.now() < wakeUp);
+      yield* destination.takeAll(delivery, context);
+    };
+
+    await take(anOffer());
+
+    await soon(() => expect(publisher.finished().outcome).toBe('released'));
+    expect(destination.arrived).toEqual([]);
+  });
+
+  it('repeats a finished report until it is acknowledged', async () => {
+    const { destination, publisher, take } = aWorker();
+    destination.behave = async function* (delivery, context) {
+      yield* destination.takeAll(delivery, context);
+      publisher.isDown = true;
+    };
+    await take(anOffer());
+    await soon(() => expect(destination.arrived).toHaveLength(2));
+
+    publisher.isDown = false;
+
+    await soon(() => expect(publisher.finished().outcome).toBe('succeeded'));
+  });
+
+  it('lets attempts finish at shutdown, takes nothing more, and gives the rest back', async () => {
+    const { worker, destination, publisher, take } = aWorker();
+    const slow = anOffer();
+    const quick = anOffer();
+    destination.behave = async function* (delivery, context) {
+      if (delivery.offerId === slow.offerId) yield* hang(delivery, context);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      yield* destination.takeAll(delivery, context);
+    };
+    await take(slow, quick);
+
+    const drained = worker.drain(150);
+    expect((await worker.take(aBatch(anOffer())))?.taken).toBe(0);
+    await drained;
+
+    const outcomes = publisher.reports.flatMap((report) =>
+      report.phase === 'finished' ? [[report.offerId, report.outcome]] : [],
+    );
+    expect(Object.fromEntries(outcomes)).toEqual({
+      [slow.offerId]: 'released',
+      [quick.offerId]: 'succeeded',
+    });
+  });
+
+  it('calls what no table knows UNKNOWN', async () => {
+    const { destination, publisher, take, log } = aWorker();
+    destination.behave = () => {
+      throw Object.assign(new Error('text of a vendor'), { code: 'E_NEW' });
+    };
+
+    await take(anOffer());
+
+    await soon(() =>
+      expect(publisher.finished()).toMatchObject({ code: 'UNKNOWN', message: 'making the attempt' }),
+    );
+    expect(log.join('')).toContain('"cause_code":"Error:E_NEW"');
+  });
+});

@@ -1,0 +1,463 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { DELIVERY_ATTEMPTED, DeliveryAttemptedV1, TOPIC } from '@heddle/contracts';
+import type { AttemptOutcome, DeliveryRequestedV1, FileFault } from '@heddle/contracts';
+import { DestinationError } from '@heddle/destination-kit';
+import type { Destination } from '@heddle/destination-kit';
+import type { BatchResult, EventBatch, OutgoingEvent, PublishResult, ReceivedEvent } from '@heddle/messaging';
+import { newId, traceIdOf } from '@heddle/platform';
+import type { Logger, Metrics } from '@heddle/platform';
+import type { SecretSealer } from '@heddle/secrets';
+import type { z } from 'zod';
+
+import { Attempt } from './attempt.js';
+import { FileSet } from './file-set.js';
+import type { FetchFile } from './file-set.js';
+import { openSettings } from './open-settings.js';
+import { WorkerMetrics } from './worker-metrics.js';
+
+export interface ReportPublisher {
+  publish(
+    events: readonly OutgoingEvent[],
+    options: { readonly deadlineMs: number },
+  ): Promise<readonly PublishResult[]>;
+}
+
+export interface DestinationWorkerOptions<TSettings> {
+  /** Name of the app: source of its reports. */
+  readonly service: string;
+  readonly destination: Destination<TSettings>;
+  readonly settings: z.ZodType<TSettings>;
+  readonly sealer: Pick<SecretSealer, 'open'>;
+  readonly publisher: ReportPublisher;
+  readonly fetch: FetchFile;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  readonly pool: number;
+  readonly attemptTimeoutMs: number;
+  readonly progressIntervalMs: number;
+  readonly leaseMs: number;
+}
+
+interface Result {
+  readonly outcome: AttemptOutcome;
+  readonly error?: DestinationError;
+  readonly faults: readonly FileFault[];
+}
+
+type Report =
+  | { readonly phase: 'started' }
+  | { readonly phase: 'progress'; readonly receipts: Attempt['receipts'] }
+  | ({ readonly phase: 'finished'; readonly durationMs: number } & Result);
+
+/** Below the lease, so that a second try fits into it. */
+const REPORT_DEADLINE_MS = 10_000;
+/** One integration holds at most this part of the pool. Source: architecture, section 2, rule 6. */
+const INTEGRATION_SHARE = 1 / 8;
+const LEASE_CHECK_MS = 1_000;
+/** Longest wait for an aborted attempt to end before its place is given away. */
+const ABORT_GRACE_MS = 15_000;
+/** A finished report is worth repeating for as long as its delivery may still be open. */
+const FINISHED_REPORT_MS = 10 * 60_000;
+const RETAKE_MS = 1_000;
+/** Longest time for removing what earlier offers left. */
+const TIDY_MS = 30_000;
+
+/**
+ * Takes offers off Kafka, makes their attempts side by side and reports them.
+ *
+ * The order of things is what keeps deliveries safe (architecture, section 6): `started` is
+ * acknowledged first, then the offsets are committed, then the attempt begins. Killed before the
+ * commit, Kafka gives the offers to another worker; killed after it, the dispatcher notices the
+ * silence. A worker that cannot report gives its attempts up before anybody else is offered them.
+ */
+export class DestinationWorker<TSettings> {
+  private readonly workerId = newId();
+  private readonly metrics: WorkerMetrics;
+  /** By offer: those waiting for their commit, and those under way. */
+  private readonly attempts = new Map<string, Attempt>();
+  private readonly reports = new Set<Promise<void>>();
+  private readonly timers = new AbortController();
+  private readonly hasEnded = new AbortController();
+  private onRoom: () => void = () => undefined;
+  /** An offer was left in its partition. */
+  private isHungry = false;
+  private isDraining = false;
+
+  constructor(private readonly options: DestinationWorkerOptions<TSettings>) {
+    this.metrics = new WorkerMetrics(options.metrics, options.destination.kind, {
+      pool: options.pool,
+      inUse: () => this.attempts.size,
+    });
+  }
+
+  /** @param onRoom offers that were not taken can be offered again. */
+  start(onRoom: () => void): void {
+    this.onRoom = onRoom;
+    void this.every(this.options.progressIntervalMs, () => this.reportProgress());
+    void this.every(LEASE_CHECK_MS, () => this.checkLeases());
+  }
+
+  async take(batch: EventBatch): Promise<BatchResult> {
+    const { events } = batch as EventBatch<DeliveryRequestedV1>;
+    const admitted: Attempt[] = [];
+    const reports: OutgoingEvent[] = [];
+    const abandoned: DeliveryRequestedV1[] = [];
+    let taken = 0;
+    for (const event of events) {
+      if (this.isDraining) break;
+      const known = this.attempts.get(event.data.offerId);
+      if (!known) {
+        const attempt = new Attempt(event, this.options.leaseMs);
+        const answer = this.admit(event);
+        if (answer === 'later') break;
+        if (answer === 'run') {
+          this.attempts.set(event.data.offerId, attempt);
+          admitted.push(attempt);
+          reports.push(this.reportOf(attempt, { phase: 'started' }));
+        } else {
+          if (answer === 'expired') abandoned.push(event.data);
+          reports.push(
+            this.reportOf(attempt, { phase: 'finished', outcome: answer, durationMs: 0, faults: [] }),
+          );
+          this.metrics.finished(answer, undefined, 0);
+          this.log(attempt, { outcome: answer, faults: [] }, 0);
+        }
+      }
+      taken += 1;
+    }
+    this.isHungry = taken < events.length;
+    if (taken === 0) return { taken, afterCommit: () => undefined };
+
+    const sentAt = performance.now();
+    const results = await this.options.publisher.publish(reports, { deadlineMs: REPORT_DEADLINE_MS });
+    if (results.some(({ ok }) => !ok)) {
+      for (const attempt of admitted) this.forget(attempt);
+      this.isHungry = true;
+      setTimeout(() => this.offerRoom(), RETAKE_MS).unref();
+      return { taken: 0, afterCommit: () => undefined };
+    }
+    for (const attempt of admitted) attempt.reported(sentAt);
+    return {
+      taken,
+      afterCommit: (committed) => {
+        for (const attempt of admitted) {
+          if (committed) void this.run(attempt);
+          else this.forget(attempt);
+        }
+        if (committed) for (const offer of abandoned) void this.tidy(offer);
+      },
+    };
+  }
+
+  /**
+   * After the time of an offer nothing is sent, but what earlier offers left is still in somebody's folder. Once, as
+   * well as it can: the dispatcher offers it where no later offer of the lane would do it.
+   */
+  private async tidy(offer: DeliveryRequestedV1): Promise<void> {
+    const { destination, sealer, settings: schema, logger } = this.options;
+    const { deliveryId, earlierOfferIds, tenant, channel, integrationId } = offer;
+    if (earlierOfferIds.length === 0) return;
+    try {
+      const settings = openSettings(sealer, schema, offer);
+      const fileNames = offer.files.map(({ name }) => name);
+      await destination.tidy?.(
+        { deliveryId, earlierOfferIds, tenant, channel, integrationId, settings, fileNames },
+        AbortSignal.timeout(TIDY_MS),
+      );
+    } catch (error) {
+      const code = error instanceof DestinationError ? error.code : 'UNKNOWN';
+      logger.warn({ delivery_id: deliveryId, tenant_id: tenant, code }, 'delivery.not-tidied');
+    }
+  }
+
+  /**
+   * Takes nothing more, lets attempts finish for `graceMs`, then gives the rest back. Resolves when
+   * all of it is reported, or cannot be within a moment.
+   */
+  async drain(graceMs: number): Promise<void> {
+    this.isDraining = true;
+    const giveUp = performance.now() + graceMs;
+    while (this.attempts.size > 0 && performance.now() < giveUp) await delay(25);
+    for (const attempt of this.attempts.values()) attempt.abort('shutdown');
+    const aborted = performance.now() + 1_500;
+    while (this.attempts.size > 0 && performance.now() < aborted) await delay(25);
+    this.timers.abort();
+    const enough = new AbortController();
+    const { signal } = enough;
+    await Promise.race([
+      Promise.all(this.reports),
+      delay(1_500, undefined, { signal }).catch(() => undefined),
+    ]);
+    enough.abort();
+    this.hasEnded.abort();
+  }
+
+  private admit({
+    data: offer,
+  }: ReceivedEvent<DeliveryRequestedV1>): 'run' | 'later' | 'released' | 'expired' {
+    if (Date.parse(offer.notAfter) < Date.now()) return 'expired';
+    if (this.attempts.size >= this.options.pool) return 'later';
+    let ofIntegration = 0;
+    for (const attempt of this.attempts.values()) {
+      if (attempt.offer.integrationId === offer.integrationId) ofIntegration += 1;
+      // The dispatcher has given up on the earlier offer; its temporary files go with the new one.
+      if (attempt.offer.deliveryId === offer.deliveryId) attempt.abort('superseded');
+    }
+    const share = Math.max(1, Math.floor(this.options.pool * INTEGRATION_SHARE));
+    return ofIntegration >= share ? 'released' : 'run';
+  }
+
+  private forget(attempt: Attempt): void {
+    this.attempts.delete(attempt.offer.offerId);
+    this.offerRoom();
+  }
+
+  private offerRoom(): void {
+    if (this.isHungry && !this.isDraining && this.attempts.size < this.options.pool) this.onRoom();
+  }
+
+  private async run(attempt: Attempt): Promise<void> {
+    const startedMs = performance.now();
+    attempt.startedAt = new Date();
+    if (this.isDraining) attempt.abort('shutdown');
+    const deadline = setTimeout(() => attempt.abort('deadline'), this.options.attemptTimeoutMs);
+    const result = await this.make(attempt);
+    clearTimeout(deadline);
+    const durationMs = Math.round(performance.now() - startedMs);
+    this.forget(attempt);
+    this.metrics.finished(result.outcome, result.error, durationMs);
+    this.log(attempt, result, durationMs);
+    const report = this.reportFinished(attempt, { phase: 'finished', durationMs, ...result });
+    this.reports.add(report);
+    void report.finally(() => this.reports.delete(report));
+  }
+
+  /** Never rejects, and ends soon after an abort even where the destination does not. */
+  private async make(attempt: Attempt): Promise<Result> {
+    const { promise: stuck, resolve: isStuck } = Promise.withResolvers<'stuck'>();
+    let grace: NodeJS.Timeout | undefined;
+    const onAbort = (): void => {
+      grace = setTimeout(isStuck, ABORT_GRACE_MS, 'stuck');
+    };
+    attempt.signal.addEventListener('abort', onAbort, { once: true });
+    let failure: unknown;
+    const faults: FileFault[] = [];
+    try {
+      const ended = await Promise.race([this.deliver(attempt, faults), stuck]);
+      if (ended === 'stuck') this.options.logger.error(this.idsOf(attempt), 'delivery.attempt-stuck');
+    } catch (error) {
+      failure = error;
+    } finally {
+      clearTimeout(grace);
+      attempt.signal.removeEventListener('abort', onAbort);
+    }
+
+    const delivered = new Set(attempt.receipts.map(({ name }) => name));
+    const isComplete = attempt.offer.files.every(({ name }) => delivered.has(name));
+    if (isComplete) return { outcome: 'succeeded', faults: [] };
+    switch (attempt.abortedBy) {
+      case 'shutdown':
+      case 'lease':
+      case 'superseded':
+        return { outcome: 'released', faults: [] };
+      case 'deadline':
+        return { outcome: 'failed', error: tookTooLong(this.options.attemptTimeoutMs), faults };
+      case undefined:
+        return { outcome: 'failed', error: this.errorOf(failure, faults), faults };
+    }
+  }
+
+  private async deliver(attempt: Attempt, faults: FileFault[]): Promise<void> {
+    const { offer, signal } = attempt;
+    const { destination, sealer, settings: schema } = this.options;
+    signal.throwIfAborted();
+    const settings = openSettings(sealer, schema, offer);
+    const ended = new AbortController();
+    const fileSet = new FileSet(offer, this.options.fetch, AbortSignal.any([signal, ended.signal]));
+    try {
+      const { deliveryId, offerId, earlierOfferIds, tenant, channel, integrationId } = offer;
+      const { files } = fileSet;
+      const delivery = {
+        deliveryId,
+        offerId,
+        earlierOfferIds,
+        tenant,
+        channel,
+        integrationId,
+        settings,
+        files,
+      };
+      for await (const receipt of destination.deliver(delivery, {
+        signal,
+        assertLeased: () => attempt.assertLeased(),
+      })) {
+        attempt.receipts.push(receipt);
+        attempt.unreported.push(receipt);
+        await fileSet.delivered(receipt.name);
+      }
+    } finally {
+      // A destination's own error must not show as a fault of files that were still on their way.
+      faults.push(...fileSet.faults);
+      ended.abort();
+      await fileSet.close();
+    }
+  }
+
+  private errorOf(failure: unknown, [fault]: readonly FileFault[]): DestinationError {
+    if (failure instanceof DestinationError) return failure;
+    if (failure !== undefined)
+      return new DestinationError('UNKNOWN', 'making the attempt', { cause: failure });
+    // `NO_REPORT` never comes from a fetch.
+    if (fault && fault.code !== 'NO_REPORT') return new DestinationError(fault.code, fault.message);
+    return new DestinationError('UNKNOWN', 'making the attempt: a file has no receipt');
+  }
+
+  private async reportProgress(): Promise<void> {
+    const running = [...this.attempts.values()].filter(({ startedAt }) => startedAt !== undefined);
+    if (running.length > 0) {
+      const sentAt = performance.now();
+      const carried = running.map(({ unreported }) => unreported.length);
+      const results = await this.options.publisher.publish(
+        running.map((attempt) =>
+          this.reportOf(attempt, { phase: 'progress', receipts: [...attempt.unreported] }),
+        ),
+        { deadlineMs: REPORT_DEADLINE_MS },
+      );
+      running.forEach((attempt, index) => {
+        if (results[index]?.ok !== true) return;
+        attempt.reported(sentAt);
+        attempt.unreported.splice(0, carried[index]);
+      });
+    }
+    // A partition may have been paused just after its room was announced.
+    this.offerRoom();
+  }
+
+  private checkLeases(): void {
+    for (const attempt of this.attempts.values()) if (!attempt.isLeased()) attempt.abort('lease');
+  }
+
+  private async reportFinished(attempt: Attempt, report: Report & { phase: 'finished' }): Promise<void> {
+    const event = this.reportOf(attempt, report);
+    const giveUp = performance.now() + FINISHED_REPORT_MS;
+    while (performance.now() < giveUp) {
+      const [result] = await this.options.publisher.publish([event], { deadlineMs: REPORT_DEADLINE_MS });
+      if (result?.ok === true) return;
+      if (result?.error.permanent === true || result?.error.code === 'CLOSED') break;
+      if (this.hasEnded.signal.aborted) break;
+      await delay(500, undefined, { signal: this.hasEnded.signal }).catch(() => undefined);
+    }
+    this.options.logger.error(this.idsOf(attempt), 'delivery.report-lost');
+  }
+
+  private reportOf(attempt: Attempt, report: Report): OutgoingEvent {
+    const { event, offer, traceparent } = attempt;
+    const at = new Date().toISOString();
+    const common = {
+      deliveryId: offer.deliveryId,
+      offerId: offer.offerId,
+      tenant: offer.tenant,
+      integrationId: offer.integrationId,
+      attempt: offer.attempt,
+      workerId: this.workerId,
+      at,
+    };
+    const data = DeliveryAttemptedV1.parse(
+      report.phase === 'finished'
+        ? {
+            phase: 'finished',
+            ...common,
+            outcome: report.outcome,
+            code: report.error?.code ?? null,
+            message: report.error?.message ?? null,
+            retryAfterMs: report.error?.retryAfterMs ?? null,
+            receipts: attempt.receipts,
+            faults: report.faults,
+            startedAt: attempt.startedAt?.toISOString() ?? null,
+            durationMs: report.durationMs,
+            sizeBytes: sizeOf(attempt),
+          }
+        : { ...report, ...common },
+    );
+    return {
+      topic: TOPIC.deliveryAttempted,
+      key: event.key,
+      id: newId(),
+      type: DELIVERY_ATTEMPTED,
+      source: `/${this.options.service}`,
+      time: at,
+      subject: offer.deliveryId,
+      tenant: offer.tenant,
+      traceparent,
+      data: JSON.stringify(data),
+    };
+  }
+
+  private log(attempt: Attempt, { outcome, error, faults }: Result, durationMs: number): void {
+    const { logger } = this.options;
+    const { event, offer } = attempt;
+    const line = {
+      ...this.idsOf(attempt),
+      trigger: offer.trigger,
+      attempt: offer.attempt,
+      outcome,
+      ...(error && { code: error.code, message: error.message }),
+      ...(attempt.abortedBy !== undefined && { aborted_by: attempt.abortedBy }),
+      files: offer.files.length,
+      delivered: attempt.receipts.length,
+      faults: faults.length,
+      size_bytes: sizeOf(attempt),
+      duration_ms: durationMs,
+      partition: event.partition,
+      offset: event.offset,
+      trace_id: traceIdOf(attempt.traceparent),
+    };
+    if (error?.code === 'UNKNOWN')
+      logger.warn({ ...line, cause_code: causeCodeOf(error) }, 'delivery.attempted');
+    else logger.info(line, 'delivery.attempted');
+    if (error?.cause !== undefined) {
+      logger.debug({ delivery_id: offer.deliveryId, err: error.cause }, 'delivery.attempt-cause');
+    }
+  }
+
+  private idsOf({ offer }: Attempt): Record<string, string> {
+    return {
+      tenant_id: offer.tenant,
+      integration_id: offer.integrationId,
+      delivery_id: offer.deliveryId,
+      offer_id: offer.offerId,
+    };
+  }
+
+  private async every(intervalMs: number, work: () => void | Promise<void>): Promise<void> {
+    const { signal } = this.timers;
+    for (;;) {
+      await delay(intervalMs, undefined, { signal, ref: false }).catch(() => undefined);
+      if (signal.aborted) return;
+      try {
+        await work();
+      } catch (error) {
+        this.options.logger.error({ err: error }, 'worker.timer-failed');
+      }
+    }
+  }
+}
+
+function sizeOf({ receipts }: Attempt): number {
+  return receipts.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+}
+
+function tookTooLong(timeoutMs: number): DestinationError {
+  return new DestinationError(
+    'TIMEOUT',
+    `making the attempt: it took longer than ${Math.round(timeoutMs / 1_000)} s`,
+  );
+}
+
+/** Name and code of a fault that no table knows, so that the table can gain a row; never its text. */
+function causeCodeOf({ cause }: DestinationError): string | undefined {
+  if (!(cause instanceof Error)) return undefined;
+  const code = 'code' in cause ? cause.code : undefined;
+  return typeof code === 'string' || typeof code === 'number' ? `${cause.name}:${code}` : cause.name;
+}

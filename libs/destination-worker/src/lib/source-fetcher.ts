@@ -1,0 +1,300 @@
+import { Agent, request as requestHttp } from 'node:http';
+import type { ClientRequest, IncomingMessage } from 'node:http';
+import { Agent as HttpsAgent, request as requestHttps } from 'node:https';
+import { setTimeout as delay } from 'node:timers/promises';
+
+import type { OfferedFile } from '@heddle/contracts';
+import { DestinationError, guardedAgents } from '@heddle/destination-kit';
+import type { AddressGuard, GuardedAgents } from '@heddle/destination-kit';
+
+import type { HubTokens } from './hub-tokens.js';
+import type { Reservation, Spool, SpooledFile } from './spool.js';
+
+export interface SourceFetcherOptions {
+  readonly spool: Spool;
+  readonly guard: AddressGuard;
+  /** Internal address of the association store. */
+  readonly storeUrl: string;
+  readonly hubTokens: HubTokens;
+  readonly maxFileBytes: number;
+  readonly connectTimeoutMs: number;
+  readonly silenceTimeoutMs: number;
+}
+
+/** Reserved at a time while a source does not say how long it is. */
+const UNKNOWN_LENGTH_STEP_BYTES = 4 * 1024 * 1024;
+
+/** Between the tries of a file of the hub itself while the hub's store is away. */
+const FIRST_HUB_WAIT_MS = 200;
+const LONGEST_HUB_WAIT_MS = 2_000;
+
+/** The room is full: the source is let go and asked again when there is some. */
+class NoRoom {
+  constructor(readonly bytes: number) {}
+}
+
+/** The hub's own store does not answer, answers 5xx, or broke off. */
+class HubAway {
+  readonly isAway = true;
+}
+
+/**
+ * Fetches the files of an offer into the spool.
+ *
+ * Its errors name the file and never the address, which may carry somebody's signature.
+ */
+export class SourceFetcher {
+  private readonly agents: GuardedAgents;
+  private readonly hubAgent: Agent;
+  private readonly store: URL;
+
+  constructor(private readonly options: SourceFetcherOptions) {
+    this.store = new URL(options.storeUrl);
+    const HubAgent = this.store.protocol === 'https:' ? HttpsAgent : Agent;
+    this.hubAgent = new HubAgent({ keepAlive: true, maxFreeSockets: 16, timeout: 60_000 });
+    this.agents = guardedAgents(options.guard, {
+      connectTimeoutMs: options.connectTimeoutMs,
+      keepAlive: true,
+      maxFreeSockets: 16,
+      timeout: 30_000,
+    });
+  }
+
+  close(): void {
+    this.agents.destroy();
+    this.hubAgent.destroy();
+  }
+
+  /**
+   * While the hub's own store is away it is waited for: that is our fault, and no attempt of a delivery is spent on it.
+   *
+   * @throws {DestinationError} `SOURCE_UNAVAILABLE`, `ADDRESS_REFUSED` or `TOO_LARGE`; the signal's reason when aborted.
+   */
+  async fetch(file: OfferedFile, tenant: string, signal: AbortSignal): Promise<SpooledFile> {
+    const reservation = this.options.spool.reserve();
+    try {
+      let hasWaitedForRoom = false;
+      let hubWaitMs = FIRST_HUB_WAIT_MS;
+      for (;;) {
+        signal.throwIfAborted();
+        const result = await this.fetchOnce(file, tenant, reservation, signal, hasWaitedForRoom);
+        if (result instanceof HubAway) {
+          await delay(hubWaitMs, undefined, { signal });
+          hubWaitMs = Math.min(hubWaitMs * 2, LONGEST_HUB_WAIT_MS);
+        } else if (result instanceof NoRoom) {
+          await reservation.hold(result.bytes, signal);
+          hasWaitedForRoom = true;
+        } else return result;
+      }
+    } catch (error) {
+      reservation.release();
+      if (signal.aborted) throw signal.reason;
+      throw error;
+    }
+  }
+
+  private async fetchOnce(
+    file: OfferedFile,
+    tenant: string,
+    reservation: Reservation,
+    signal: AbortSignal,
+    isRepetition: boolean,
+  ): Promise<SpooledFile | NoRoom | HubAway> {
+    const { source, name } = file;
+    if (source.kind === 'inline') {
+      const bytes = Buffer.from(source.text, 'utf8');
+      await reservation.hold(bytes.length, signal);
+      const writer = this.options.spool.writer(reservation);
+      await writer.write(bytes);
+      return writer.finish();
+    }
+    const place = `fetching ${name}`;
+    if (source.kind === 'url') {
+      const response = await this.askGuarded(source.url, place, signal);
+      return this.receive(expectOk(response, place), place, reservation, signal, isRepetition);
+    }
+    const response = await this.askHub(source.path, tenant, place, signal).catch(whileHubIsAway);
+    if (response instanceof HubAway) return response;
+    if ((response.statusCode ?? 0) >= 500) {
+      response.destroy();
+      return new HubAway();
+    }
+    const spooled = await this.receive(
+      expectOk(response, place),
+      place,
+      reservation,
+      signal,
+      isRepetition,
+    ).catch(whileHubIsAway);
+    if (spooled instanceof HubAway) return spooled;
+    if (!(spooled instanceof NoRoom) && spooled.sha256 !== source.sha256) {
+      await spooled.dispose();
+      throw unavailable(place, 'the content is not the one that the event names');
+    }
+    return spooled;
+  }
+
+  private async askHub(
+    path: string,
+    tenant: string,
+    place: string,
+    signal: AbortSignal,
+  ): Promise<IncomingMessage> {
+    const url = new URL(path, this.store);
+    // `//elsewhere/x` is a path to zod and a host to a URL.
+    if (url.origin !== this.store.origin) throw new DestinationError('ADDRESS_REFUSED', place);
+    const token = await this.options.hubTokens.sign(tenant);
+    return await this.ask(
+      url,
+      { agent: this.hubAgent, headers: { authorization: `Bearer ${token}` } },
+      place,
+      signal,
+    );
+  }
+
+  private async askGuarded(address: string, place: string, signal: AbortSignal): Promise<IncomingMessage> {
+    const url = this.options.guard.parseUrl(address);
+    const agent = url.protocol === 'https:' ? this.agents.https : this.agents.http;
+    return await this.ask(url, { agent }, place, signal);
+  }
+
+  private async ask(
+    url: URL,
+    options: { readonly agent: Agent; readonly headers?: Readonly<Record<string, string>> },
+    place: string,
+    signal: AbortSignal,
+  ): Promise<IncomingMessage> {
+    const { connectTimeoutMs, silenceTimeoutMs } = this.options;
+    const send = (): Promise<IncomingMessage> =>
+      new Promise((resolve, reject) => {
+        const request: ClientRequest = (url.protocol === 'https:' ? requestHttps : requestHttp)(url, {
+          ...options,
+          signal,
+          headers: {
+            'user-agent': 'Heddle',
+            accept: '*/*',
+            'accept-encoding': 'identity',
+            ...options.headers,
+          },
+        });
+        const timer = setTimeout(
+          () => request.destroy(unavailable(place, 'the source does not answer')),
+          connectTimeoutMs + silenceTimeoutMs,
+        );
+        request.once('response', (response) => {
+          clearTimeout(timer);
+          resolve(response);
+        });
+        request.once('error', (error) => {
+          clearTimeout(timer);
+          reject(isStale(request, error) ? new StaleConnection() : error);
+        });
+        request.end();
+      });
+    try {
+      // A kept connection may have been closed by the server just now: the second try takes a fresh one.
+      return await send().catch((error: unknown) => {
+        if (error instanceof StaleConnection) return send();
+        throw error;
+      });
+    } catch (error) {
+      throw sourceError(error, place);
+    }
+  }
+
+  private async receive(
+    response: IncomingMessage,
+    place: string,
+    reservation: Reservation,
+    signal: AbortSignal,
+    isRepetition: boolean,
+  ): Promise<SpooledFile | NoRoom> {
+    const { maxFileBytes, silenceTimeoutMs, spool } = this.options;
+    const header = response.headers['content-length'];
+    const length = header === undefined ? undefined : Number(header);
+    const encoding = response.headers['content-encoding'] ?? 'identity';
+    const writer = spool.writer(reservation);
+    let isWaitingForRoom = false;
+    const silence = setTimeout(() => {
+      if (isWaitingForRoom) silence.refresh();
+      else response.destroy(unavailable(place, 'the source fell silent'));
+    }, silenceTimeoutMs);
+    try {
+      if (encoding !== 'identity') throw unavailable(place, 'the source answered in an encoding of its own');
+      if (length !== undefined && length > maxFileBytes) throw tooLarge(place, maxFileBytes);
+      const needed = length ?? UNKNOWN_LENGTH_STEP_BYTES;
+      if (!reservation.tryHold(needed)) {
+        // Once room was held, the source has grown: waiting again could go on for ever.
+        if (isRepetition) throw unavailable(place, 'the source changed its size');
+        return new NoRoom(needed);
+      }
+      for await (const chunk of response as AsyncIterable<Uint8Array>) {
+        const sizeBytes = writer.sizeBytes + chunk.length;
+        if (sizeBytes > maxFileBytes) throw tooLarge(place, maxFileBytes);
+        if (sizeBytes > reservation.heldBytes) {
+          isWaitingForRoom = true;
+          await reservation.hold(reservation.heldBytes + UNKNOWN_LENGTH_STEP_BYTES, signal);
+          isWaitingForRoom = false;
+        }
+        await writer.write(chunk);
+        silence.refresh();
+      }
+      if (length !== undefined && writer.sizeBytes !== length)
+        throw unavailable(place, 'the source was cut short');
+      return writer.finish();
+    } catch (error) {
+      await writer.discard();
+      throw sourceError(error, place);
+    } finally {
+      clearTimeout(silence);
+      if (!response.complete) response.destroy();
+    }
+  }
+}
+
+function expectOk(response: IncomingMessage, place: string): IncomingMessage {
+  const { statusCode = 0 } = response;
+  if (statusCode === 200) return response;
+  response.destroy();
+  const redirect = statusCode >= 300 && statusCode < 400;
+  throw unavailable(
+    place,
+    `the source answered ${statusCode}${redirect ? ', redirects are not followed' : ''}`,
+  );
+}
+
+function whileHubIsAway(error: unknown): HubAway {
+  if (error instanceof DestinationError && error.code === 'SOURCE_UNAVAILABLE') return new HubAway();
+  throw error;
+}
+
+class StaleConnection extends Error {}
+
+function isStale(request: ClientRequest, error: Error): boolean {
+  return request.reusedSocket && 'code' in error && (error.code === 'ECONNRESET' || error.code === 'EPIPE');
+}
+
+function sourceError(error: unknown, place: string): DestinationError {
+  if (!(error instanceof DestinationError)) {
+    return new DestinationError('SOURCE_UNAVAILABLE', `${place}: the source cannot be read`, {
+      cause: error,
+    });
+  }
+  // The guard knows the host only; to the tenant it is the source that is away, not the target.
+  if (error.code === 'ADDRESS_REFUSED') {
+    return error.message.startsWith(place)
+      ? error
+      : new DestinationError('ADDRESS_REFUSED', `${place}: ${error.message}`, { cause: error.cause });
+  }
+  if (error.code === 'TIMEOUT' || error.code === 'UNAVAILABLE')
+    return unavailable(place, error.message, error);
+  return error;
+}
+
+function unavailable(place: string, what: string, cause?: unknown): DestinationError {
+  return new DestinationError('SOURCE_UNAVAILABLE', `${place}: ${what}`, { cause });
+}
+
+function tooLarge(place: string, maxFileBytes: number): DestinationError {
+  return new DestinationError('TOO_LARGE', `${place}: larger than ${maxFileBytes} bytes`);
+}

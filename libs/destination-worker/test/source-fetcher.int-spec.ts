@@ -1,0 +1,202 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+import type { OfferedFile } from '@heddle/contracts';
+import { AddressGuard, DestinationError, parseAllowedAddresses } from '@heddle/destination-kit';
+import { eventually, startFileServer, temporaryFolder } from '@heddle/testing';
+import type { FileServer } from '@heddle/testing';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+
+import { SourceFetcher } from '../src/lib/source-fetcher.js';
+import { Spool } from '../src/lib/spool.js';
+import type { SpooledFile } from '../src/lib/spool.js';
+
+const MIB = 1024 * 1024;
+
+describe('files on their way into the spool', () => {
+  let files: FileServer;
+  let directory: string;
+  const closing: SourceFetcher[] = [];
+  const { signal } = new AbortController();
+  beforeAll(async () => {
+    files = await startFileServer({ directory: await temporaryFolder('files') });
+    directory = join(await temporaryFolder('spool'), 'files');
+    await new Spool({ directory, maxBytes: MIB }).start();
+  });
+  afterEach(() => {
+    files.clearFaults();
+    for (const fetcher of closing.splice(0)) fetcher.close();
+  });
+  afterAll(() => files.close());
+
+  function started(maxBytes = 100 * MIB, silenceTimeoutMs = 2_000): { spool: Spool; fetcher: SourceFetcher } {
+    const spool = new Spool({ directory, maxBytes });
+    const fetcher = new SourceFetcher({
+      spool,
+      guard: new AddressGuard({ allowed: parseAllowedAddresses(`127.0.0.1/32:${files.port}`) }),
+      storeUrl: 'http://127.0.0.1:1',
+      hubTokens: { sign: () => Promise.resolve('token') },
+      maxFileBytes: 20 * MIB,
+      connectTimeoutMs: 1_000,
+      silenceTimeoutMs,
+    });
+    closing.push(fetcher);
+    return { spool, fetcher };
+  }
+  function aSource(name: string, bytes: Buffer): OfferedFile {
+    writeFileSync(join(files.directory, name), bytes);
+    return { name, kind: 'production', mimeType: 'x/y', source: { kind: 'url', url: files.url(name) } };
+  }
+  async function read(file: SpooledFile): Promise<Buffer> {
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of file.open()) chunks.push(chunk);
+    return Buffer.concat(chunks);
+  }
+
+  it.each([0, 1, 70_000, MIB, MIB + 1, 5 * MIB])(
+    'keeps the %i bytes of a file, as often as they are read',
+    async (size) => {
+      const { spool, fetcher } = started();
+      const bytes = randomBytes(size);
+
+      const file = await fetcher.fetch(aSource('size.bin', bytes), 'demo', signal);
+
+      expect(file).toMatchObject({
+        sizeBytes: size,
+        sha256: createHash('sha256').update(bytes).digest('hex'),
+      });
+      expect((await read(file)).equals(bytes)).toBe(true);
+      expect((await read(file)).equals(bytes)).toBe(true);
+      expect(spool.usedBytes).toBe(size);
+      await file.dispose();
+      await file.dispose();
+      expect(spool.usedBytes).toBe(0);
+    },
+  );
+
+  it('leaves nothing in its folder for a process that is killed', async () => {
+    const { fetcher } = started();
+
+    const file = await fetcher.fetch(aSource('big.bin', randomBytes(3 * MIB)), 'demo', signal);
+
+    expect(readdirSync(directory)).toEqual([]);
+    await file.dispose();
+  });
+
+  it('removes what an earlier process left', async () => {
+    writeFileSync(join(directory, 'left.spool'), 'left');
+
+    await started().spool.start();
+
+    expect(readdirSync(directory)).toEqual([]);
+  });
+
+  it.each([
+    ['answers 503', { kind: 'status', status: 503 }],
+    ['answers 404', { kind: 'status', status: 404 }],
+    ['answers 410', { kind: 'status', status: 410 }],
+    ['answers 206', { kind: 'status', status: 206 }],
+    ['redirects', { kind: 'redirect', location: 'http://127.0.0.1/' }],
+    ['never answers', { kind: 'hang' }],
+    ['falls silent', { kind: 'hang', afterBytes: 10_000 }],
+    ['is cut', { kind: 'cut', afterBytes: 10_000 }],
+    ['is shorter than it says', { kind: 'length', declaredBytes: 90_000 }],
+    ['encodes on its own account', { kind: 'status', status: 200, headers: { 'content-encoding': 'br' } }],
+  ] as const)(
+    'ends with SOURCE_UNAVAILABLE for a source that %s, and names the file only',
+    async (_what, fault) => {
+      const { spool, fetcher } = started(100 * MIB, 300);
+      const source = aSource('fault.bin', randomBytes(50_000));
+      files.setFault('fault.bin', fault);
+
+      const error = await fetcher.fetch(source, 'demo', signal).catch((caught: unknown) => caught);
+
+      expect(error).toMatchObject({
+        code: 'SOURCE_UNAVAILABLE',
+        message: expect.stringMatching(/^fetching fault\.bin: /),
+      });
+      expect((error as Error).message).not.toContain('127.0.0.1');
+      expect(spool.usedBytes).toBe(0);
+    },
+  );
+
+  it('ends with TOO_LARGE for a file over the limit, whether it says so or not', async () => {
+    const { spool, fetcher } = started();
+    const source = aSource('large.bin', randomBytes(21 * MIB));
+
+    await expect(fetcher.fetch(source, 'demo', signal)).rejects.toMatchObject({
+      code: 'TOO_LARGE',
+      retryable: false,
+    });
+    expect(spool.usedBytes).toBe(0);
+  });
+
+  it('stops at once when its attempt is aborted, with the reason of the abort', async () => {
+    const { spool, fetcher } = started();
+    const source = aSource('slow.bin', randomBytes(3 * MIB));
+    files.setFault('slow.bin', { kind: 'slow', bytesPerSecond: 100_000 });
+    const controller = new AbortController();
+    const reason = new DestinationError('TIMEOUT', 'stopped');
+
+    const fetched = fetcher.fetch(source, 'demo', controller.signal);
+    setTimeout(() => controller.abort(reason), 100);
+
+    await expect(fetched).rejects.toBe(reason);
+    expect(spool.usedBytes).toBe(0);
+  });
+
+  it('waits while the spool is full, and never holds more than it may', async () => {
+    const { spool, fetcher } = started(5 * MIB);
+    const source = aSource('wait.bin', randomBytes(2 * MIB));
+    let most = 0;
+
+    const fetches = Array.from({ length: 12 }, async () => {
+      const file = await fetcher.fetch(source, 'demo', signal);
+      most = Math.max(most, spool.usedBytes);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+      await file.dispose();
+    });
+    await Promise.all(fetches);
+
+    expect(most).toBeLessThanOrEqual(5 * MIB);
+    expect(spool.usedBytes).toBe(0);
+  });
+
+  it('lets a file larger than all the room pass when nothing else is there', async () => {
+    const { spool, fetcher } = started(2 * MIB);
+    const small = await fetcher.fetch(aSource('small.bin', randomBytes(MIB)), 'demo', signal);
+    let isThere = false;
+
+    const large = fetcher
+      .fetch(aSource('large-one.bin', randomBytes(8 * MIB)), 'demo', signal)
+      .then((file) => {
+        isThere = true;
+        return file;
+      });
+    await eventually(() => expect(files.requests.some(({ path }) => path === '/large-one.bin')).toBe(true), {
+      withinMs: 2_000,
+    });
+    expect(isThere).toBe(false);
+    await small.dispose();
+
+    expect(await large).toMatchObject({ sizeBytes: 8 * MIB });
+    await (await large).dispose();
+    expect(spool.usedBytes).toBe(0);
+  });
+
+  it('leaves the queue when it is aborted while it waits', async () => {
+    const { spool, fetcher } = started(2 * MIB);
+    const first = await fetcher.fetch(aSource('first.bin', randomBytes(2 * MIB)), 'demo', signal);
+    const controller = new AbortController();
+
+    const second = fetcher.fetch(aSource('second.bin', randomBytes(MIB)), 'demo', controller.signal);
+    setTimeout(() => controller.abort(new DestinationError('TIMEOUT', 'stopped')), 100);
+    await expect(second).rejects.toMatchObject({ code: 'TIMEOUT' });
+    await first.dispose();
+
+    expect(spool.usedBytes).toBe(0);
+    const third = await fetcher.fetch(aSource('third.bin', randomBytes(2 * MIB)), 'demo', signal);
+    await third.dispose();
+  });
+});

@@ -1,0 +1,54 @@
+import { randomUUID } from 'node:crypto';
+
+import type { Logger } from 'pino';
+
+import type { IncomingMessage } from './events.js';
+import { createClient } from './kafka-client.js';
+import type { KafkaOptions } from './kafka-config.js';
+
+export interface FollowedMessage extends IncomingMessage {
+  /** When the broker or the producer wrote it, in milliseconds since 1970. */
+  readonly timestampMs: number;
+}
+
+export interface FollowTopicsOptions {
+  readonly kafka: KafkaOptions;
+  readonly logger: Logger;
+  readonly topics: readonly string[];
+  /** From the oldest message that Kafka still holds; otherwise only what comes from now on. */
+  readonly fromBeginning: boolean;
+  readonly onMessage: (message: FollowedMessage) => void;
+}
+
+export interface TopicFollower {
+  close(): Promise<void>;
+}
+
+/** Shows messages as they come, for people and tests: commits nothing and disturbs no group. */
+export async function followTopics(options: FollowTopicsOptions): Promise<TopicFollower> {
+  const { topics, fromBeginning, onMessage } = options;
+  const { topicPrefix } = options.kafka;
+  const { kafka, watch } = createClient(options.kafka, options.logger);
+  const consumer = kafka.consumer({ groupId: `${topicPrefix}follow.${randomUUID()}`, maxWaitTimeInMs: 100 });
+  watch(consumer);
+  await consumer.connect();
+  await consumer.subscribe({ topics: topics.map((topic) => topicPrefix + topic), fromBeginning });
+  await consumer.run({
+    autoCommit: false,
+    eachMessage: ({ topic, partition, message }) => {
+      onMessage({
+        topic: topic.slice(topicPrefix.length),
+        partition,
+        offset: message.offset,
+        key: message.key?.toString(),
+        headers: Object.fromEntries(
+          Object.entries(message.headers ?? {}).map(([name, value]) => [name, String(value)]),
+        ),
+        value: message.value ?? new Uint8Array(),
+        timestampMs: Number(message.timestamp),
+      });
+      return Promise.resolve();
+    },
+  });
+  return { close: () => consumer.disconnect() };
+}

@@ -1,0 +1,131 @@
+import { afterEach, describe, expect, it } from '@jest/globals';
+import { eventually } from '@heddle/testing';
+import type { Admin } from 'kafkajs';
+import { pino } from 'pino';
+import { Registry } from 'prom-client';
+
+import { GroupProgress } from './group-progress.js';
+
+const POLL_MS = 20;
+
+/** One partition and one group. */
+class FakeAdmin {
+  low = 0;
+  end = 0;
+  committed = -1;
+  polls = 0;
+  isAway = false;
+  /** Messages that come between two polls; the group is always one poll behind. */
+  traffic = 0;
+
+  connect(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  disconnect(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  fetchOffsets(): Promise<unknown> {
+    if (this.isAway) return Promise.reject(new Error('gone'));
+    this.polls += 1;
+    if (this.traffic > 0) {
+      this.committed = this.end;
+      this.end += this.traffic;
+    }
+    return Promise.resolve([
+      { topic: 'p.t', partitions: [{ partition: 0, offset: String(this.committed) }] },
+    ]);
+  }
+
+  fetchTopicOffsets(): Promise<unknown> {
+    return Promise.resolve([{ partition: 0, low: String(this.low), high: String(this.end) }]);
+  }
+}
+
+describe('GroupProgress', () => {
+  const admin = new FakeAdmin();
+  let progress: GroupProgress | undefined;
+  afterEach(async () => {
+    await progress?.stop();
+    Object.assign(admin, { low: 0, end: 0, committed: -1, polls: 0, isAway: false, traffic: 0 });
+  });
+
+  function follow(): { readonly progress: GroupProgress; readonly metrics: Registry } {
+    const metrics = new Registry();
+    progress = new GroupProgress({
+      admin: () => admin as unknown as Admin,
+      watch: () => undefined,
+      groupId: 'p.g',
+      topicPrefix: 'p.',
+      logger: pino({ level: 'silent' }),
+      metrics,
+      pollMs: POLL_MS,
+    });
+    progress.start(['t']);
+    return { progress, metrics };
+  }
+
+  async function afterPolls(count: number): Promise<void> {
+    const from = admin.polls;
+    await eventually(
+      () => {
+        expect(admin.polls).toBeGreaterThanOrEqual(from + count);
+      },
+      { withinMs: 5_000, everyMs: 5 },
+    );
+  }
+
+  it('calls a group caught up that steady traffic keeps just behind the end, and says since when', async () => {
+    admin.traffic = 50;
+    const { progress: followed } = follow();
+    await afterPolls(4);
+    const since = followed.caughtUpSince('t');
+    expect(since).toBeDefined();
+    await afterPolls(3);
+    expect(followed.caughtUpSince('t')).toBe(since);
+  });
+
+  it('does not call a group caught up that stands still while messages come', async () => {
+    admin.end = 10;
+    const { progress: followed, metrics } = follow();
+    await afterPolls(4);
+    expect(followed.caughtUpSince('t')).toBeUndefined();
+    expect(await metrics.getSingleMetricAsString('heddle_consumer_lag_messages')).toContain('{topic="t"} 10');
+  });
+
+  it('calls a group caught up on an empty topic that it never committed on', async () => {
+    admin.low = 7;
+    admin.end = 7;
+    const { progress: followed } = follow();
+    await afterPolls(3);
+    expect(followed.caughtUpSince('t')).toBeDefined();
+  });
+
+  it('starts anew after a time in which it did not know', async () => {
+    const { progress: followed } = follow();
+    await afterPolls(3);
+    const before = followed.caughtUpSince('t') ?? Infinity;
+    admin.isAway = true;
+    await eventually(
+      () => {
+        expect(followed.caughtUpSince('t')).toBeUndefined();
+      },
+      { withinMs: 5_000 },
+    );
+    admin.isAway = false;
+    await afterPolls(3);
+    expect(followed.caughtUpSince('t')).toBeGreaterThan(before);
+  });
+
+  it('counts a partition once whose retention deleted what the group had not read', async () => {
+    admin.committed = 5;
+    admin.low = 9;
+    admin.end = 9;
+    const { metrics } = follow();
+    await afterPolls(4);
+    expect(await metrics.getSingleMetricAsString('heddle_consumer_retention_overtaken_total')).toContain(
+      '{topic="t"} 1',
+    );
+  });
+});

@@ -1,0 +1,27 @@
+export type { DataSource } from 'typeorm';
+
+export { AUDIT_DDL, appendAudit, listAudit } from './lib/audit.js';
+export type { AuditRecord, AuditRow } from './lib/audit.js';
+export { databaseConfig } from './lib/config.js';
+export { movePosition, resetPositions } from './lib/consumed-positions.js';
+export type { ChunkPosition } from './lib/consumed-positions.js';
+export { CursorError, decodeCursor, encodeCursor, sortInstant, toPage } from './lib/cursor.js';
+export type { CursorPosition } from './lib/cursor.js';
+export { connectDataSource, createDataSource } from './lib/data-source.js';
+export type { DataSourceOptions, MigrationClass } from './lib/data-source.js';
+export { DatabaseError, faultOf, toDatabaseError } from './lib/database-error.js';
+export type { Fault } from './lib/database-error.js';
+export type { EventPublisher, OutgoingEvent, PublishFailure, PublishOutcome } from './lib/event-publisher.js';
+export { IDEMPOTENCY_DDL, IdempotencyError, IdempotencyKeys } from './lib/idempotency-keys.js';
+export type { IdempotencyOptions } from './lib/idempotency-keys.js';
+export { identifier } from './lib/identifier.js';
+export { migration, runMigrations, schemaIsCurrent } from './lib/migrations.js';
+export { OutboxRelay } from './lib/outbox-relay.js';
+export type { OutboxRelayOptions } from './lib/outbox-relay.js';
+export { OUTBOX_DDL, SHARDS, enqueue, listRefused, requeueRefused } from './lib/outbox.js';
+export type { OutboxRow, RefusedRow } from './lib/outbox.js';
+export { deleteInBatches } from './lib/purge.js';
+export type { Purge } from './lib/purge.js';
+export { SchemaWatch } from './lib/schema-watch.js';
+export { execute, inTransaction, query } from './lib/transaction.js';
+export type { Tx } from './lib/transaction.js';

@@ -1,0 +1,18 @@
+export { connectStrategy } from './lib/connect-strategy.js';
+export { faultsOf, jsonPointer, parseInput } from './lib/faults.js';
+export { Health } from './lib/health.js';
+export type { HealthCheck, HealthReport } from './lib/health.js';
+export { newId } from './lib/identifiers.js';
+export { startInternalServer } from './lib/internal-server.js';
+export type { InternalServer } from './lib/internal-server.js';
+export { Brokers, ConfigError, ServiceConfig, loadConfig, serviceConfig } from './lib/load-config.js';
+export { createLogger, describeError } from './lib/logger.js';
+export type { Logger } from './lib/logger.js';
+export { createMetrics } from './lib/metrics.js';
+export type { Metrics } from './lib/metrics.js';
+export { HEALTH, LOGGER, METRICS, PlatformModule } from './lib/platform.module.js';
+export type { Platform } from './lib/platform.module.js';
+export { ProblemError, ProblemFilter, problemOf, sendProblem } from './lib/problem.js';
+export { runService } from './lib/run-service.js';
+export type { RunningService, ServiceOptions } from './lib/run-service.js';
+export { childOf, newTraceparent, traceIdOf } from './lib/traceparent.js';

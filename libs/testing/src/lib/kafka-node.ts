@@ -1,0 +1,151 @@
+import { execFile } from 'node:child_process';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { promisify } from 'node:util';
+
+import { Child, logTail } from './child.js';
+import type { ChildExit } from './child.js';
+import type { KafkaLibraries } from './kafka-libraries.js';
+import { aliveBrokers } from './kafka-probe.js';
+import { kafkaProperties } from './kafka-properties.js';
+import type { KafkaAddress } from './kafka-properties.js';
+import { PID_FILE } from './temp-folder.js';
+
+const run = promisify(execFile);
+const READY_MS = 90_000;
+const GRACE_MS = 10_000;
+
+export interface KafkaNodeOptions {
+  readonly address: KafkaAddress;
+  readonly all: readonly KafkaAddress[];
+  readonly folder: string;
+  readonly clusterId: string;
+  readonly libraries: KafkaLibraries;
+  readonly javaFlags: readonly string[];
+  readonly properties: Readonly<Record<string, string>>;
+}
+
+/** One broker of a cluster. Its data outlives the process: `kill()` and `start()` is a crash and a recovery. */
+export class KafkaNode {
+  readonly id: number;
+  readonly port: number;
+  readonly logFile: string;
+  private child: Child | undefined;
+  private readonly listeners: ((exit: ChildExit) => void)[] = [];
+
+  constructor(private readonly options: KafkaNodeOptions) {
+    this.id = options.address.id;
+    this.port = options.address.port;
+    this.logFile = join(options.folder, 'kafka.log');
+  }
+
+  get isRunning(): boolean {
+    return this.child?.isRunning ?? false;
+  }
+
+  get pid(): number | undefined {
+    return this.child?.pid;
+  }
+
+  /** Called at every end of the process, a wanted one included. */
+  onExit(listener: (exit: ChildExit) => void): void {
+    this.listeners.push(listener);
+  }
+
+  /** Resolves when `withBrokers` brokers of the cluster, this one among them, answer. */
+  async start(withBrokers = 1): Promise<void> {
+    if (this.isRunning) return;
+    const { folder, libraries, javaFlags } = this.options;
+    const config = this.writeConfig();
+    const classPath = join(libraries.libs, '*');
+    await this.format(config, classPath);
+    this.child = await Child.spawn({
+      name: this.name,
+      command: libraries.java,
+      args: [
+        ...javaFlags,
+        '-Dlog4j2.level=WARN',
+        '-Djava.awt.headless=true',
+        '-cp',
+        classPath,
+        'kafka.Kafka',
+        config,
+      ],
+      cwd: folder,
+      logFile: this.logFile,
+      pidFile: join(folder, PID_FILE),
+    });
+    this.child.onExit((exit) => {
+      for (const listener of this.listeners) listener(exit);
+    });
+    await this.untilReady(this.child, withBrokers);
+  }
+
+  /** SIGKILL. */
+  async kill(): Promise<void> {
+    await this.child?.kill();
+  }
+
+  /** SIGSTOP: it keeps its connections and answers nobody. */
+  pause(): void {
+    this.child?.pause();
+  }
+
+  resume(): void {
+    this.child?.resume();
+  }
+
+  /** An orderly end; a broker that cannot reach its controllers any more is killed after ten seconds. */
+  async stop(): Promise<void> {
+    await this.child?.end('SIGTERM', GRACE_MS);
+  }
+
+  private get name(): string {
+    return `Kafka broker ${this.id}`;
+  }
+
+  private writeConfig(): string {
+    const { address, all, folder, properties } = this.options;
+    mkdirSync(folder, { recursive: true });
+    const config = join(folder, 'server.properties');
+    writeFileSync(config, kafkaProperties(address, all, join(folder, 'data'), properties));
+    return config;
+  }
+
+  private async format(config: string, classPath: string): Promise<void> {
+    const { libraries, clusterId, folder } = this.options;
+    if (existsSync(join(folder, 'data', 'meta.properties'))) return;
+    const args = ['kafka.tools.StorageTool', 'format', '--ignore-formatted', '-t', clusterId, '-c', config];
+    try {
+      await run(libraries.java, [
+        '-Xmx64m',
+        '-XX:+UseSerialGC',
+        '-XX:TieredStopAtLevel=1',
+        '-cp',
+        classPath,
+        ...args,
+      ]);
+    } catch (error) {
+      const output =
+        error instanceof Error && 'stderr' in error ? String(error.stderr).trim() : String(error);
+      throw new Error(`formatting the storage of ${this.name} in ${folder}: ${output}`, { cause: error });
+    }
+  }
+
+  private async untilReady(child: Child, withBrokers: number): Promise<void> {
+    const deadline = performance.now() + READY_MS;
+    for (;;) {
+      if (!child.isRunning) throw this.failure('it ended at once');
+      const alive = await aliveBrokers(this.port, 2_000).catch((): readonly number[] => []);
+      if (alive.includes(this.id) && alive.length >= withBrokers) return;
+      if (performance.now() > deadline)
+        throw this.failure(`no answer on port ${this.port} after ${READY_MS / 1000} s`);
+      await delay(100);
+    }
+  }
+
+  private failure(what: string): Error {
+    return new Error(`starting ${this.name}: ${what}; the end of ${this.logFile}:\n${logTail(this.logFile)}`);
+  }
+}

@@ -1,0 +1,43 @@
+/** `npm test`: all of it, on a fresh clone too. Ends with `N passed, N failed`. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { ROOT, Run, runNode, StepError } from './run.mjs';
+
+const run = new Run();
+if (!(await run.dependencies())) run.finish();
+
+// Two lanes for two cores. Tests come after both: their deadlines deserve a quiet machine.
+const lanes = [
+  async () => {
+    await run.kafka();
+    await run.script('lint', ['tools/ci/lint.mjs']);
+  },
+  async () => {
+    await run.script('format', [
+      'node_modules/prettier/bin/prettier.cjs',
+      '--check',
+      '--log-level',
+      'warn',
+      '.',
+    ]);
+    await run.script('types', [
+      'node_modules/typescript/bin/tsc',
+      '-p',
+      'tsconfig.json',
+      '--pretty',
+      'false',
+    ]);
+    await run.script('build', ['tools/build/build.mjs']);
+    await run.step('documents', async () => {
+      const check = 'dist/tools/docs/main.js';
+      if (!existsSync(join(ROOT, 'tools/docs/main.ts'))) return 'none are generated yet';
+      const { code, output } = await runNode([check, '--check']);
+      if (code !== 0) throw new StepError(`${output.trim()}\nrun \`npm run docs\` and commit the difference`);
+      return 'as generated';
+    });
+  },
+];
+await Promise.all(lanes.map((lane) => lane()));
+await run.jest(['unit', 'integration', 'e2e'], process.argv.slice(2));
+await run.processes();
+run.finish();

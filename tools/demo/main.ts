@@ -1,0 +1,154 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir, readdir, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { DeliveryPage, OrderPage } from '@heddle/contracts';
+import type { DeliverySummary } from '@heddle/contracts';
+
+import { readLocalFile } from '../local/local-file.js';
+import type { LocalFile } from '../local/local-file.js';
+
+import { previewPng, productionPdf } from './artwork.js';
+import type { Design } from './artwork.js';
+
+const ORDERS = 8;
+const WAIT_MS = 60_000;
+const PRODUCTS = [
+  ['Team Cap', 'CAP-01', 'LIONS', [178, 34, 52]],
+  ['Mug 330 ml', 'MUG-33', 'GOOD MORNING', [32, 84, 147]],
+  ['Hoodie', 'HOOD-7', 'CREW 2026', [52, 73, 60]],
+  ['Tote Bag', 'TOTE-2', 'FRESH', [204, 120, 40]],
+] as const;
+
+async function post(local: LocalFile, path: string, body: unknown): Promise<void> {
+  const answer = await fetch(new URL(path, local.baseUrl), {
+    method: 'POST',
+    headers: { authorization: `Bearer ${local.apiKey}`, 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  });
+  if (answer.status !== 202)
+    throw new Error(`POST ${path} was answered ${String(answer.status)}: ${await answer.text()}`);
+}
+
+async function get(local: LocalFile, path: string): Promise<unknown> {
+  const answer = await fetch(new URL(path, local.baseUrl), {
+    headers: { authorization: `Bearer ${local.apiKey}` },
+  });
+  if (!answer.ok)
+    throw new Error(`GET ${path} was answered ${String(answer.status)}: ${await answer.text()}`);
+  return answer.json();
+}
+
+/** Writes a design's files where the sandbox serves them, and returns its recipe document. */
+async function makeRecipe(local: LocalFile, design: Design, styleCode: string): Promise<unknown> {
+  const { baseUrl, directory } = local.sandbox.files;
+  const front = `${design.recipeId}-Front`;
+  await mkdir(directory, { recursive: true });
+  await writeFile(join(directory, `${front}.pdf`), await productionPdf(design));
+  await writeFile(join(directory, `${front}.png`), previewPng(design));
+  const at = (name: string): string => `${baseUrl.replace(/\/$/, '')}/${name}`;
+  return {
+    id: design.recipeId,
+    created: new Date().toISOString(),
+    name: design.product,
+    styleCode,
+    components: [
+      { code: 'P01', text: design.text, component: { code: 'P01-PRINT', placementIndependentCode: 'PRINT' } },
+    ],
+    views: [
+      {
+        name: 'Front',
+        code: 'Front',
+        previewPng: at(`${front}.png`),
+        productionReady: true,
+        production: at(`${front}.pdf`),
+      },
+    ],
+  };
+}
+
+async function deliveriesOf(local: LocalFile, orderNumber: string): Promise<readonly DeliverySummary[]> {
+  return DeliveryPage.parse(await get(local, `/api/v2/deliveries?orderNumber=${orderNumber}`)).items;
+}
+
+const OPEN: ReadonlySet<string> = new Set(['waiting', 'ready', 'in-flight', 'retrying']);
+
+async function demo(): Promise<void> {
+  const local = await readLocalFile();
+  // New numbers each time: the same orders again would, rightly, change nothing.
+  const run = randomBytes(3).toString('hex').toUpperCase();
+  const designs = PRODUCTS.map(([product, styleCode, text, colour], index) => ({
+    styleCode,
+    design: { recipeId: `${String(index + 1)}-DEMO${run}`, product, text, colour } satisfies Design,
+  }));
+  const recipes = await Promise.all(
+    designs.map(({ design, styleCode }) => makeRecipe(local, design, styleCode)),
+  );
+  const startedAt = performance.now();
+  await post(local, '/api/v2/recipe', recipes);
+  console.log(`${String(recipes.length)} recipes posted, each with a production PDF and a preview PNG`);
+
+  const orderNumbers = Array.from({ length: ORDERS }, (_, index) => `D${run}-${String(index + 1)}`);
+  for (const [index, orderNumber] of orderNumbers.entries()) {
+    const lines = [0, 1].map((line) => ({
+      recipeId: designs[(index + line) % designs.length]?.design.recipeId,
+      orderNumber,
+      orderId: `${run}${String(1000 + index)}`,
+      itemId: `${orderNumber}-${String(line + 1)}`,
+      itemQuantity: 1 + ((index + line) % 5),
+    }));
+    await post(local, '/api/v2/recipe/order', lines);
+  }
+  console.log(`${String(ORDERS)} orders posted, two lines each; waiting until their files are delivered`);
+
+  const deadline = performance.now() + WAIT_MS;
+  let deliveries: readonly (readonly [string, readonly DeliverySummary[]])[];
+  do {
+    await delay(250);
+    deliveries = await Promise.all(
+      orderNumbers.map(async (number) => [number, await deliveriesOf(local, number)] as const),
+    );
+  } while (
+    deliveries.some(([, some]) => some.length === 0 || some.some(({ state }) => OPEN.has(state))) &&
+    performance.now() < deadline
+  );
+
+  const seconds = ((performance.now() - startedAt) / 1_000).toFixed(1);
+  console.log(
+    `\n${'order'.padEnd(12)} ${'state'.padEnd(12)} ${'destination'.padEnd(12)} attempts  files in ${local.sandbox.sftp.directory}`,
+  );
+  const arrived = await readdir(local.sandbox.sftp.directory, { recursive: true }).catch((): string[] => []);
+  let failed = 0;
+  for (const [orderNumber, some] of deliveries) {
+    const files = arrived.filter((name) => name.split('/').at(-1)?.startsWith(`${orderNumber}_ID_`));
+    if (some.length === 0 || some.some(({ state }) => state !== 'succeeded' && state !== 'superseded'))
+      failed += 1;
+    for (const { state, destination, attempts } of some) {
+      console.log(
+        `${orderNumber.padEnd(12)} ${state.padEnd(12)} ${destination.padEnd(12)} ${String(attempts).padEnd(9)} ${String(files.length)}`,
+      );
+    }
+    if (some.length === 0) console.log(`${orderNumber.padEnd(12)} no delivery yet`);
+  }
+  const { items } = OrderPage.parse(await get(local, `/api/v2/orders?orderNumber=${orderNumbers[0] ?? ''}`));
+  const sample = arrived.filter((name) => name.includes(`${orderNumbers[0] ?? ''}_ID_`));
+  console.log(`\nThe first of them, version ${String(items[0]?.version ?? '?')}, as it arrived:`);
+  for (const name of sample.sort()) {
+    const { size } = await stat(join(local.sandbox.sftp.directory, name));
+    console.log(`  ${name}  ${String(size)} bytes`);
+  }
+  console.log(
+    failed === 0
+      ? `\nAll ${String(ORDERS)} orders were delivered in ${seconds} s.`
+      : `\n${String(failed)} of ${String(ORDERS)} orders are not delivered after ${seconds} s: look at GET /api/v2/deliveries.`,
+  );
+  if (failed > 0) process.exitCode = 1;
+}
+
+try {
+  await demo();
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error);
+  process.exitCode = 1;
+}

@@ -1,0 +1,48 @@
+import { readFile } from 'node:fs/promises';
+
+import { z } from 'zod';
+
+/** `.heddle/local.json`: what a running local Heddle says about itself. Holds keys: mode 0600. */
+export const LocalFile = z.object({
+  baseUrl: z.url(),
+  tenant: z.string(),
+  apiKey: z.string(),
+  adminApiKey: z.string(),
+  kafkaBrokers: z.string(),
+  databaseUrl: z.string(),
+  services: z.array(
+    z.object({
+      name: z.string(),
+      pid: z.int(),
+      url: z.string(),
+      metricsUrl: z.string(),
+      logFile: z.string(),
+    }),
+  ),
+  sandbox: z.object({
+    sftp: z.object({ host: z.string(), port: z.int(), username: z.string(), directory: z.string() }),
+    files: z.object({ baseUrl: z.string(), directory: z.string() }),
+  }),
+  /** The process that started it all. */
+  pid: z.int(),
+});
+export type LocalFile = z.infer<typeof LocalFile>;
+
+/** @throws when nothing runs here. */
+export async function readLocalFile(path = '.heddle/local.json'): Promise<LocalFile> {
+  const text = await readFile(path, 'utf8').catch(() => undefined);
+  const local = text === undefined ? undefined : LocalFile.parse(JSON.parse(text));
+  if (local === undefined || !isAlive(local.pid)) {
+    throw new Error('No Heddle runs here: start one with `npm start` in another terminal.');
+  }
+  return local;
+}
+
+export function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return error instanceof Error && 'code' in error && error.code === 'EPERM';
+  }
+}

@@ -1,0 +1,353 @@
+import { execFile } from 'node:child_process';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { randomBytes } from 'node:crypto';
+import { promisify } from 'node:util';
+
+import { topicCatalogue } from '@heddle/contracts';
+import { createTopics } from '@heddle/messaging';
+import { createLogger } from '@heddle/platform';
+import {
+  EMBEDDED_SESSION_MS,
+  HubClient,
+  SERVICE_NAMES,
+  SupervisedService,
+  isPortFree,
+  startFileServer,
+  startKafka,
+  startPostgres,
+  startSftpServer,
+  topology,
+} from '@heddle/testing';
+import type { FileServer, KafkaCluster, LocalPostgres, ServiceName, SftpServer } from '@heddle/testing';
+
+import { TENANT, ensureIntegration, ensureKeys } from './demo-tenant.js';
+import type { SftpAccess } from './demo-tenant.js';
+import { isAlive, readLocalFile } from './local-file.js';
+import type { LocalFile } from './local-file.js';
+import { Ports } from './ports.js';
+import { StartError } from './screen.js';
+import type { Screen } from './screen.js';
+import { readState, writePrivate } from './state.js';
+import type { LocalState } from './state.js';
+import { saveSampleRecipe, showWelcome } from './welcome.js';
+
+export interface LocalOptions {
+  readonly root: string;
+  /** `.heddle`: all data of this installation. */
+  readonly directory: string;
+  readonly PORT: number;
+  readonly KAFKA_BROKERS?: string | undefined;
+  readonly DATABASE_URL?: string | undefined;
+  readonly OUTBOUND_ALLOWED_ADDRESSES: string;
+  readonly LOG_LEVEL: string;
+  readonly RETRY_DELAYS_MS: string;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+}
+
+const run = promisify(execFile);
+const READY_MS = 60_000;
+/** Settings of services that a person may give to `npm start`. */
+const PASSED_ON = [
+  'KEY_RATE_PER_SECOND',
+  'HISTORY_DAYS',
+  'RECIPE_WAIT_MS',
+  'SILENCE_MS',
+  'PUBLIC_HOSTS',
+  'KAFKA_TOPIC_PREFIX',
+];
+const MIGRATED = ['ingest-gateway', 'association-store', 'dispatcher'] as const;
+const SFTP_USER = 'heddle';
+
+interface Sandbox {
+  readonly sftp: SftpAccess;
+  readonly sftpDirectory: string;
+  readonly files: { readonly baseUrl: string; readonly directory: string };
+}
+
+/** One Heddle on one machine: embedded Kafka and PostgreSQL, sandboxes, and every service as a process of its own. */
+export class LocalHeddle {
+  onFatal: (reason: string) => void = () => undefined;
+
+  private readonly services: SupervisedService[] = [];
+  private kafka: KafkaCluster | undefined;
+  private postgres: LocalPostgres | undefined;
+  private sftp: SftpServer | undefined;
+  private files: FileServer | undefined;
+  private local: Omit<LocalFile, 'services'> | undefined;
+  private stopping = false;
+
+  constructor(
+    private readonly options: LocalOptions,
+    private readonly screen: Screen,
+  ) {}
+
+  async start(): Promise<void> {
+    const { options } = this;
+    await Promise.all([
+      mkdir(this.path('run'), { recursive: true }),
+      mkdir(this.path('logs'), { recursive: true }),
+    ]);
+    const running = await readLocalFile(this.path('local.json')).catch(() => undefined);
+    if (running !== undefined && isAlive(running.pid)) {
+      throw new StartError(
+        `Heddle already runs here (process ${String(running.pid)}, ${running.baseUrl}): stop it with Ctrl-C there first.`,
+      );
+    }
+    const state = await readState(this.path('state.json'));
+    state.starts += 1;
+    const ports = new Ports(state);
+    if (!(await isPortFree(options.PORT))) {
+      const other = String(options.PORT + 1);
+      throw new StartError(
+        `Port ${String(options.PORT)} is in use: free it or choose another one, as in PORT=${other} npm start.`,
+      );
+    }
+
+    const [kafkaBrokers, databaseUrl, sandbox] = await Promise.all([
+      this.provideKafka(),
+      this.providePostgres(),
+      this.startSandboxes(ports),
+    ]);
+    await this.launch(state, ports, { kafkaBrokers, databaseUrl, sandbox });
+    await writePrivate(this.path('state.json'), state);
+  }
+  private async provideKafka(): Promise<string> {
+    const { KAFKA_BROKERS } = this.options;
+    if (KAFKA_BROKERS !== undefined) {
+      this.screen.say(`using Kafka at ${KAFKA_BROKERS}`);
+      await this.createTopics(KAFKA_BROKERS);
+      return KAFKA_BROKERS;
+    }
+    this.kafka = await startKafka({ dir: this.path('kafka', 'data') });
+    for (const node of this.kafka.nodes) {
+      node.onExit(({ code, signal }) => {
+        if (this.stopping) return;
+        const cause = signal ?? `code ${String(code)}`;
+        this.onFatal(
+          `The embedded Kafka ended (${cause}) and Heddle cannot go on without it: see ${node.logFile}, then start again.`,
+        );
+      });
+    }
+    await this.createTopics(this.kafka.brokers);
+    this.screen.say(`Kafka is up at ${this.kafka.brokers}`);
+    return this.kafka.brokers;
+  }
+
+  private createTopics(brokers: string): Promise<void> {
+    return createTopics(topicCatalogue, {
+      kafka: { brokers: brokers.split(','), clientId: 'local', topicPrefix: '' },
+      logger: createLogger({ service: 'local', level: 'error' }),
+    });
+  }
+
+  private async providePostgres(): Promise<string> {
+    const { DATABASE_URL } = this.options;
+    let url = DATABASE_URL;
+    if (url === undefined) {
+      this.postgres = await startPostgres({ dir: this.path('postgres') });
+      this.postgres.onExit(({ code, signal }) => {
+        if (!this.stopping) void this.restartPostgres(signal ?? `code ${String(code)}`);
+      });
+      url = this.postgres.url;
+    }
+    await this.migrate(url);
+    this.screen.say(
+      DATABASE_URL === undefined
+        ? 'PostgreSQL is up, its schemas are current'
+        : 'the schemas of the given PostgreSQL are current',
+    );
+    return url;
+  }
+
+  private async restartPostgres(reason: string): Promise<void> {
+    this.screen.say(`the embedded PostgreSQL ended (${reason}): starting it again`);
+    try {
+      await this.postgres?.start();
+      this.screen.say('PostgreSQL is up again');
+    } catch (error) {
+      this.onFatal(
+        `The embedded PostgreSQL could not be started again: ${error instanceof Error ? error.message : String(error)}`,
+      );
+    }
+  }
+
+  /** Side by side: each service owns its schema. */
+  private async migrate(databaseUrl: string): Promise<void> {
+    await Promise.all(
+      MIGRATED.map((app) =>
+        run(process.execPath, [this.entry(app, 'migrate')], {
+          env: { ...this.options.environment, DATABASE_URL: databaseUrl },
+        }),
+      ),
+    );
+  }
+
+  private entry(app: string, name: string): string {
+    return join(this.options.root, 'dist', 'apps', app, `${name}.js`);
+  }
+
+  private async startSandboxes(ports: Ports): Promise<Sandbox> {
+    const sftpDirectory = this.path('sandbox', 'sftp');
+    const filesDirectory = this.path('sandbox', 'files');
+    await Promise.all([
+      mkdir(sftpDirectory, { recursive: true }),
+      mkdir(filesDirectory, { recursive: true }),
+    ]);
+    const password = await this.sandboxPassword();
+    this.sftp = await startSftpServer({
+      directory: sftpDirectory,
+      port: await ports.portFor('sandbox-sftp'),
+      users: [{ username: SFTP_USER, password }],
+      hostKeyFile: this.path('sandbox', 'sftp-host-key'),
+    });
+    this.files = await startFileServer({
+      directory: filesDirectory,
+      port: await ports.portFor('sandbox-files'),
+    });
+    return {
+      sftp: {
+        host: '127.0.0.1',
+        port: this.sftp.port,
+        username: SFTP_USER,
+        password,
+        hostKeySha256: this.sftp.hostKeySha256,
+      },
+      sftpDirectory,
+      files: { baseUrl: `http://127.0.0.1:${String(this.files.port)}/`, directory: filesDirectory },
+    };
+  }
+
+  private async sandboxPassword(): Promise<string> {
+    const file = this.path('sandbox', 'sftp-password');
+    const kept = await readFile(file, 'utf8').catch(() => undefined);
+    if (kept !== undefined) return kept;
+    const password = randomBytes(18).toString('base64url');
+    await writeFile(file, password, { mode: 0o600 });
+    return password;
+  }
+
+  private async launch(
+    state: LocalState,
+    ports: Ports,
+    parts: { readonly kafkaBrokers: string; readonly databaseUrl: string; readonly sandbox: Sandbox },
+  ): Promise<void> {
+    const { options, screen } = this;
+    const { kafkaBrokers, databaseUrl, sandbox } = parts;
+    const baseUrl = `http://127.0.0.1:${String(options.PORT)}`;
+    // One after the other: each choice must see the ones before it.
+    const servicePorts = {} as Record<ServiceName, { port: number; internalPort: number }>;
+    for (const name of SERVICE_NAMES) {
+      servicePorts[name] = {
+        port: name === 'ingest-gateway' ? options.PORT : await ports.portFor(name),
+        internalPort: await ports.portFor(`${name}-internal`),
+      };
+    }
+    const keys = await ensureKeys(state, { entry: this.entry('ingest-gateway', 'admin'), databaseUrl });
+    // From here on a crash must not lose the keys: they are shown once.
+    await writePrivate(this.path('state.json'), state);
+    const allowed = [
+      `127.0.0.1/32:${String(sandbox.sftp.port)}`,
+      `127.0.0.1/32:${new URL(sandbox.files.baseUrl).port}`,
+    ];
+    if (options.OUTBOUND_ALLOWED_ADDRESSES !== '') allowed.push(options.OUTBOUND_ALLOWED_ADDRESSES);
+    const blueprints = topology({
+      root: options.root,
+      ports: servicePorts,
+      kafkaBrokers,
+      ...(this.kafka !== undefined && { sessionTimeoutMs: EMBEDDED_SESSION_MS }),
+      databaseUrl,
+      publicUrl: baseUrl,
+      secretsKey: state.secretsKey,
+      serviceTokenKeys: state.serviceTokenKeys,
+      outboundAllowedAddresses: allowed.join(','),
+      spoolDirectory: this.path('spool'),
+      env: { ...this.passedOn(), LOG_LEVEL: options.LOG_LEVEL, RETRY_DELAYS_MS: options.RETRY_DELAYS_MS },
+    });
+    this.local = {
+      baseUrl,
+      tenant: TENANT,
+      ...keys,
+      kafkaBrokers,
+      databaseUrl,
+      sandbox: {
+        sftp: {
+          host: sandbox.sftp.host,
+          port: sandbox.sftp.port,
+          username: sandbox.sftp.username,
+          directory: sandbox.sftpDirectory,
+        },
+        files: sandbox.files,
+      },
+      pid: process.pid,
+    };
+    for (const blueprint of blueprints) {
+      const files = {
+        logFile: this.path('logs', `${blueprint.name}.log`),
+        pidFile: this.path('run', `${blueprint.name}.pid`),
+      };
+      this.services.push(
+        new SupervisedService(
+          blueprint,
+          files,
+          (line) => screen.say(line),
+          () => this.describe(),
+        ),
+      );
+    }
+    await Promise.all(this.services.map((service) => service.start()));
+    await Promise.all(this.services.map((service) => service.ready(READY_MS)));
+    screen.say('all services are ready');
+    await ensureIntegration(state, new HubClient(baseUrl, keys.adminApiKey), sandbox.sftp);
+    await saveSampleRecipe(this.local);
+    this.describe();
+    await this.described;
+    showWelcome(screen, this.local, state.starts);
+  }
+
+  /** What the services may need of the surroundings, beyond what is decided here. */
+  private passedOn(): Record<string, string> {
+    const { environment } = this.options;
+    return Object.fromEntries(
+      PASSED_ON.flatMap((name) => (environment[name] === undefined ? [] : [[name, environment[name]]])),
+    );
+  }
+
+  private described: Promise<void> = Promise.resolve();
+
+  /** Rewritten at each start of a service, as its pid is another one then. */
+  private describe(): void {
+    const { local } = this;
+    if (local === undefined || this.stopping) return;
+    const services = this.services.flatMap((service) => {
+      const { name, port, internalPort } = service.blueprint;
+      if (service.pid === undefined) return [];
+      return [
+        {
+          name,
+          pid: service.pid,
+          url: `http://127.0.0.1:${String(port)}`,
+          metricsUrl: `http://127.0.0.1:${String(internalPort)}/metrics`,
+          logFile: service.logFile,
+        },
+      ];
+    });
+    this.described = this.described.then(() =>
+      writePrivate(this.path('local.json'), { ...local, services } satisfies LocalFile),
+    );
+  }
+
+  /** Services first, so that they can finish and say so; then what they stand on. Safe at any moment of the start. */
+  async stop(): Promise<void> {
+    this.stopping = true;
+    await Promise.all(this.services.map((service) => service.stop()));
+    await this.described.catch(() => undefined);
+    await rm(this.path('local.json'), { force: true });
+    await Promise.all([this.sftp?.close(), this.files?.close()]);
+    await Promise.all([this.kafka?.close(), this.postgres?.close()]);
+  }
+
+  private path(...parts: string[]): string {
+    return join(this.options.directory, ...parts);
+  }
+}
