@@ -298,12 +298,14 @@ describe('the SFTP worker as a process', () => {
     await eventually(() => expect(hanging.flat().every((each) => reportsOf(each).length > 0)).toBe(true), {
       withinMs: 20_000,
     });
-    const startedAt = performance.now();
     await offer(...flowing.flat());
     const outcomes = await Promise.all(flowing.flat().map((each) => finished(each)));
 
     expect(outcomes.filter(({ outcome }) => outcome !== 'succeeded')).toEqual([]);
-    expect(performance.now() - startedAt).toBeLessThan(5_000);
+    const done = hanging.flat().filter((each) => reportsOf(each).some(({ phase }) => phase === 'finished'));
+    expect(done).toEqual([]);
+    // An attempt whose reused connection breaks opens another one: that must not hang as well.
+    bad.faults = { refuseConnections: true };
     bad.cutConnections();
     const failed = await Promise.all(hanging.flat().map((each) => finished(each)));
     expect(new Set(failed.map(({ code }) => code))).toEqual(new Set(['UNAVAILABLE']));

@@ -127,15 +127,17 @@ describe('a publisher whose broker', () => {
     const [node] = cluster.nodes;
     await setImmediate();
     node?.pause();
-    const startedAt = performance.now();
-    const inFlight = bench.publisher.publish([event('k', 1)], { deadlineMs: 1_500 });
+    const ended: string[] = [];
+    const publish = async (name: string, n: number, deadlineMs: number): Promise<void> => {
+      const results = await bench.publisher.publish([event('k', n)], { deadlineMs });
+      ended.push(`${name} ${results.map(codeOf).join()}`);
+    };
+    const inFlight = publish('in flight', 1, 1_500);
     // Else both may go in one request.
     await setImmediate();
-    const queued = bench.publisher.publish([event('k', 2)], { deadlineMs: 1_000 });
-    expect((await queued).map(codeOf)).toEqual(['TIMEOUT']);
-    expect(performance.now() - startedAt).toBeLessThan(1_250);
-    expect((await inFlight).map(codeOf)).toEqual(['TIMEOUT']);
-    expect(performance.now() - startedAt).toBeLessThan(1_750);
+    const queued = publish('queued', 2, 1_000);
+    await Promise.all([inFlight, queued]);
+    expect(ended).toEqual(['queued TIMEOUT', 'in flight TIMEOUT']);
     await eventually(
       () => {
         expect(bench.publisher.isConnected).toBe(false);
@@ -146,7 +148,6 @@ describe('a publisher whose broker', () => {
     // Beyond the patience with one request: the connection is closed, and new ones are not answered either.
     const late = await bench.publisher.publish([event('k', 3)], { deadlineMs: 8_000 });
     expect(late.map(codeOf)).toEqual(['TIMEOUT']);
-    expect(performance.now() - startedAt).toBeLessThan(10_500);
 
     node?.resume();
     expect((await bench.publisher.publish([event('k', 99)], { deadlineMs: 5_000 })).map(codeOf)).toEqual([
@@ -168,9 +169,7 @@ describe('a publisher whose broker', () => {
       { withinMs: 15_000 },
     );
     await node?.start();
-    const startedAt = performance.now();
     expect((await duringOutage).map(codeOf)).toEqual(['ok']);
-    expect(performance.now() - startedAt).toBeLessThan(4_000);
     await node?.kill();
     await node?.start();
     expect((await bench.publisher.publish([event('k', 99)], { deadlineMs: 4_000 })).map(codeOf)).toEqual([

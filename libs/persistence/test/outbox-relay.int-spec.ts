@@ -59,7 +59,7 @@ afterEach(async () => {
   await execute(database.dataSource, 'TRUNCATE loom.outbox, loom.outbox_refused, loom.counters');
 });
 
-function aRelay(through: RecordedPublisher = publisher): RunningRelay {
+function aRelay(through: RecordedPublisher = publisher, pollMs?: number): RunningRelay {
   const metrics = createMetrics('loom');
   const health = new Health();
   health.started();
@@ -71,6 +71,7 @@ function aRelay(through: RecordedPublisher = publisher): RunningRelay {
     logger: quiet,
     metrics,
     health,
+    ...(pollMs !== undefined && { pollMs }),
   });
   const running = { relay, metrics, health };
   relays.push(running);
@@ -201,22 +202,13 @@ describe('the outbox relay', () => {
   });
 
   it('does not wait for its next poll when it is nudged', async () => {
-    const { relay } = aRelay();
-    await commit(anEvent('k', 'first'));
-    await expectEmptyOutbox();
-    const latencies: number[] = [];
+    // Beyond the deadline of this test: only the nudge can bring them.
+    const { relay } = aRelay(publisher, 600_000);
     for (let n = 0; n < 20; n += 1) {
-      const before = performance.now();
       await commit(anEvent('k', String(n)));
       relay.nudge();
-      await eventually(() => expect(publisher.idsOf('k').at(-1)).toBe(String(n)), {
-        withinMs: 2_000,
-        everyMs: 1,
-      });
-      latencies.push(performance.now() - before);
+      await eventually(() => expect(publisher.idsOf('k').at(-1)).toBe(String(n)), { withinMs: 10_000 });
     }
-    const median = latencies.toSorted((a, b) => a - b)[10] ?? 0;
-    expect(median).toBeLessThan(100);
   });
 
   it('holds back the later rows of a key until the earlier one is through', async () => {

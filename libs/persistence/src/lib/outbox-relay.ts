@@ -20,6 +20,8 @@ export interface OutboxRelayOptions {
   readonly logger: Logger;
   readonly metrics: Metrics;
   readonly health: Health;
+  /** Between two looks for rows that nobody announced, while this is the only relay. Default 250. */
+  readonly pollMs?: number;
 }
 
 /** A row is withdrawn from the publisher after this and tried anew. */
@@ -205,7 +207,7 @@ export class OutboxRelay {
         measureAt = performance.now() + MEASURE_MS;
       }
       if (!(await this.pass(locks, table)))
-        await this.rest(locks.relays > 1 ? POLL_SHARED_MS : POLL_ALONE_MS);
+        await this.rest(locks.relays > 1 ? POLL_SHARED_MS : (this.options.pollMs ?? POLL_ALONE_MS));
     }
   }
 
