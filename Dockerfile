@@ -46,8 +46,10 @@ FROM runtime AS dispatcher
 COPY --from=build /app/dist/apps/dispatcher dist/apps/dispatcher
 CMD ["node", "dist/apps/dispatcher/main.js"]
 
-FROM runtime AS outbound-sftp
-# Files pass through as many short-lived buffers: a small heap drops them early.
+# What every worker shares. Files pass through as many short-lived buffers: a small heap drops them early.
+FROM runtime AS worker
 ENV NODE_OPTIONS="--max-semi-space-size=2 --max-old-space-size=128"
+
+FROM worker AS outbound-sftp
 COPY --from=build /app/dist/apps/outbound-sftp dist/apps/outbound-sftp
 CMD ["node", "dist/apps/outbound-sftp/main.js"]

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { finished } from 'node:stream/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { Heddle, SERVICE_NAMES, eventually, startKafka, startPostgres } from '@heddle/testing';
+import { Heddle, eventually, startKafka, startPostgres } from '@heddle/testing';
 import type { KafkaCluster } from '@heddle/testing';
 
 import type { BenchRow } from './bench-row.js';
@@ -45,9 +45,10 @@ export async function pipelineBench(): Promise<readonly BenchRow[]> {
 
 async function measure(heddle: Heddle, kafka: KafkaCluster): Promise<readonly BenchRow[]> {
   const rows: BenchRow[] = [];
-  const pidOf = new Map<string, number>(SERVICE_NAMES.map((name) => [name, heddle.service(name).pid ?? 0]));
+  const names = [...heddle.services.keys()];
+  const pidOf = new Map<string, number>(names.map((name) => [name, heddle.service(name).pid ?? 0]));
   await delay(3_000);
-  for (const name of SERVICE_NAMES) {
+  for (const name of names) {
     const { now } = memoryMbOf(pidOf.get(name) ?? 0);
     rows.push({
       figure: `memory at rest, ${name}`,
@@ -82,7 +83,7 @@ async function measure(heddle: Heddle, kafka: KafkaCluster): Promise<readonly Be
     const cpuMs = (cpuMsOf(pid) - (before.get(name) ?? 0)) / latencies.length;
     rows.push({ figure: `CPU per order, ${name}`, value: `${cpuMs.toFixed(2)} ms`, aim: '', holds: true });
   }
-  for (const name of SERVICE_NAMES) {
+  for (const name of names) {
     const { now } = memoryMbOf(pidOf.get(name) ?? 0);
     rows.push({
       figure: `memory after the run, ${name}`,

@@ -2,6 +2,8 @@ import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
+import { DESTINATION_KINDS } from '@heddle/contracts';
+import { serviceNames } from '@heddle/testing';
 import { describe, expect, it } from '@jest/globals';
 import { Ajv } from 'ajv';
 import { parse } from 'yaml';
@@ -69,6 +71,10 @@ describe('docker-compose.yml', () => {
 
   it('runs every app', () => {
     expect(built.map(([, { build }]) => build?.target)).toEqual(expect.arrayContaining(apps));
+  });
+
+  it('runs what a local start runs', () => {
+    expect(Object.keys(services)).toEqual(expect.arrayContaining([...serviceNames(DESTINATION_KINDS)]));
   });
 
   it('migrates every schema before a service starts', () => {

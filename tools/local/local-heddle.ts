@@ -4,22 +4,30 @@ import { join } from 'node:path';
 import { randomBytes } from 'node:crypto';
 import { promisify } from 'node:util';
 
-import { topicCatalogue } from '@heddle/contracts';
+import { DESTINATION_KINDS, topicCatalogue } from '@heddle/contracts';
 import { createTopics } from '@heddle/messaging';
 import { createLogger } from '@heddle/platform';
 import {
+  CORE_SERVICES,
   EMBEDDED_SESSION_MS,
   HubClient,
-  SERVICE_NAMES,
   SupervisedService,
   isPortFree,
+  serviceNames,
   startFileServer,
   startKafka,
   startPostgres,
   startSftpServer,
   topology,
 } from '@heddle/testing';
-import type { FileServer, KafkaCluster, LocalPostgres, ServiceName, SftpServer } from '@heddle/testing';
+import type {
+  FileServer,
+  KafkaCluster,
+  LocalPostgres,
+  ServiceName,
+  ServicePorts,
+  SftpServer,
+} from '@heddle/testing';
 
 import { TENANT, ensureIntegration, ensureKeys } from './demo-tenant.js';
 import type { SftpAccess } from './demo-tenant.js';
@@ -56,7 +64,6 @@ const PASSED_ON = [
   'PUBLIC_HOSTS',
   'KAFKA_TOPIC_PREFIX',
 ];
-const MIGRATED = ['ingest-gateway', 'association-store', 'dispatcher'] as const;
 const SFTP_USER = 'heddle';
 
 interface Sandbox {
@@ -175,7 +182,7 @@ export class LocalHeddle {
   /** Side by side: each service owns its schema. */
   private async migrate(databaseUrl: string): Promise<void> {
     await Promise.all(
-      MIGRATED.map((app) =>
+      CORE_SERVICES.map((app) =>
         run(process.execPath, [this.entry(app, 'migrate')], {
           env: { ...this.options.environment, DATABASE_URL: databaseUrl },
         }),
@@ -236,12 +243,12 @@ export class LocalHeddle {
     const { kafkaBrokers, databaseUrl, sandbox } = parts;
     const baseUrl = `http://127.0.0.1:${String(options.PORT)}`;
     // One after the other: each choice must see the ones before it.
-    const servicePorts = {} as Record<ServiceName, { port: number; internalPort: number }>;
-    for (const name of SERVICE_NAMES) {
-      servicePorts[name] = {
+    const servicePorts = new Map<ServiceName, ServicePorts>();
+    for (const name of serviceNames(DESTINATION_KINDS)) {
+      servicePorts.set(name, {
         port: name === 'ingest-gateway' ? options.PORT : await ports.portFor(name),
         internalPort: await ports.portFor(`${name}-internal`),
-      };
+      });
     }
     const keys = await ensureKeys(state, { entry: this.entry('ingest-gateway', 'admin'), databaseUrl });
     // From here on a crash must not lose the keys: they are shown once.
@@ -253,6 +260,7 @@ export class LocalHeddle {
     if (options.OUTBOUND_ALLOWED_ADDRESSES !== '') allowed.push(options.OUTBOUND_ALLOWED_ADDRESSES);
     const blueprints = topology({
       root: options.root,
+      workers: DESTINATION_KINDS,
       ports: servicePorts,
       kafkaBrokers,
       ...(this.kafka !== undefined && { sessionTimeoutMs: EMBEDDED_SESSION_MS }),

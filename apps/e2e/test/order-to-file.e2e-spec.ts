@@ -239,7 +239,10 @@ describe('an order on its way from POST to file', () => {
   });
 
   it('leaves nothing under a temporary name', async () => {
-    const names = await readdir(heddle.sftpDirectory, { recursive: true });
-    expect(names.filter((name) => name.endsWith('.part'))).toEqual([]);
+    // Deliveries of the tests above may still be under way.
+    await eventually(async () => {
+      const names = await readdir(heddle.sftpDirectory, { recursive: true });
+      expect(names.filter((name) => name.endsWith('.part'))).toEqual([]);
+    }, WITHIN);
   });
 });

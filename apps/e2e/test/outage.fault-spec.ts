@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
-import { Heddle, SERVICE_NAMES, eventually, startKafka, startPostgres } from '@heddle/testing';
+import { Heddle, eventually, startKafka, startPostgres } from '@heddle/testing';
 import type { KafkaCluster, LocalPostgres } from '@heddle/testing';
 
 import { OrderDesk, filesOf, filesOfAll, sortedFolder } from '../src/order-desk.js';
@@ -37,7 +37,8 @@ describe('the database away for a minute', () => {
       async () => expect(await sortedFolder(heddle.sftpDirectory)).toEqual(filesOf(lineOf('BEFORE'))),
       { withinMs: 30_000, everyMs: 100 },
     );
-    const processes = SERVICE_NAMES.map((name) => heddle.service(name).pid);
+    const pids = (): unknown[] => [...heddle.services.values()].map((service) => service.pid);
+    const processes = pids();
 
     await postgres.kill();
     const startedAt = performance.now();
@@ -65,6 +66,6 @@ describe('the database away for a minute', () => {
         `${(performance.now() - backAt).toFixed(0)} ms after the database was back\n`,
     );
     expect(await desk.deadLetters()).toEqual([]);
-    expect(SERVICE_NAMES.map((name) => heddle.service(name).pid)).toEqual(processes);
+    expect(pids()).toEqual(processes);
   }, 200_000);
 });

@@ -22,8 +22,15 @@ export { SpawnedService, spawnService } from './lib/spawn-service.js';
 export type { LogLine, ServiceOptions } from './lib/spawn-service.js';
 export { temporaryFolder } from './lib/temp-folder.js';
 export { uniqueTopicPrefix } from './lib/topic-prefix.js';
-export { EMBEDDED_SESSION_MS, SERVICE_NAMES, topology } from './lib/topology.js';
-export type { ServiceBlueprint, ServiceName, TopologyOptions } from './lib/topology.js';
+export { CORE_SERVICES, EMBEDDED_SESSION_MS, serviceNames, topology, workerOf } from './lib/topology.js';
+export type {
+  Environment,
+  ServiceBlueprint,
+  ServiceName,
+  ServicePorts,
+  TopologyOptions,
+  WorkerName,
+} from './lib/topology.js';
 export { workspaceRoot } from './lib/workspace.js';
 export {
   HubClient,

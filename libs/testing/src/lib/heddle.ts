@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 
 import { PERMISSIONS } from '@heddle/contracts';
-import type { IntegrationView } from '@heddle/contracts';
+import type { DestinationKind, IntegrationView } from '@heddle/contracts';
 
 import { createDatabase } from './create-database.js';
 import { startFileServer } from './file-server.js';
@@ -17,20 +17,23 @@ import type { SftpServer } from './sftp-server.js';
 import { SupervisedService } from './supervised-service.js';
 import { temporaryFolder } from './temp-folder.js';
 import { uniqueTopicPrefix } from './topic-prefix.js';
-import { EMBEDDED_SESSION_MS, SERVICE_NAMES, topology } from './topology.js';
-import type { ServiceName } from './topology.js';
+import { CORE_SERVICES, EMBEDDED_SESSION_MS, serviceNames, topology } from './topology.js';
+import type { Environment, ServiceName, ServicePorts } from './topology.js';
 import { workspaceRoot } from './workspace.js';
 
 const run = promisify(execFile);
 const READY_MS = 60_000;
 const SFTP_USER = 'factory';
-const MIGRATED = ['ingest-gateway', 'association-store', 'dispatcher'] as const;
 
 export interface HeddleOptions {
   readonly kafkaBrokers: string;
   /** A server; the suite gets a database of its own on it. */
   readonly databaseUrl: string;
-  readonly env?: Readonly<Record<string, string>>;
+  /** Kinds of destination whose workers run; without it, SFTP alone. */
+  readonly workers?: readonly DestinationKind[];
+  readonly env?: Environment;
+  /** What the worker of one kind needs alone. */
+  readonly workerEnv?: Readonly<Partial<Record<DestinationKind, Environment>>>;
   /** Beyond the suite's own SFTP and file server. */
   readonly allowedAddresses?: readonly string[];
 }
@@ -81,19 +84,26 @@ export class Heddle {
       }),
     ]);
     const admin = (app: string, entry: string): string => join(root, 'dist', 'apps', app, `${entry}.js`);
-    for (const app of MIGRATED) {
+    for (const app of CORE_SERVICES) {
       await run(process.execPath, [admin(app, 'migrate')], {
         env: { ...process.env, DATABASE_URL: database.url },
       });
     }
-    const ports = {} as Record<ServiceName, { port: number; internalPort: number }>;
-    for (const name of SERVICE_NAMES)
-      ports[name] = { port: await freePort(), internalPort: await freePort() };
-    const baseUrl = `http://127.0.0.1:${String(ports['ingest-gateway'].port)}`;
+    const workers = options.workers ?? ['sftp'];
+    const port = await freePort();
+    const ports = new Map<ServiceName, ServicePorts>();
+    for (const name of serviceNames(workers)) {
+      ports.set(name, {
+        port: name === 'ingest-gateway' ? port : await freePort(),
+        internalPort: await freePort(),
+      });
+    }
+    const baseUrl = `http://127.0.0.1:${String(port)}`;
     const keyring = (): string => `test:${randomBytes(32).toString('base64')}`;
     const allowed = [sftp.port, files.port].map((port) => `127.0.0.1/32:${String(port)}`);
     const blueprints = topology({
       root,
+      workers,
       ports,
       kafkaBrokers: options.kafkaBrokers,
       topicPrefix,
@@ -105,6 +115,7 @@ export class Heddle {
       outboundAllowedAddresses: [...allowed, ...(options.allowedAddresses ?? [])].join(','),
       spoolDirectory: join(directory, 'spool'),
       env: { RETRY_DELAYS_MS: '500,1000', ...options.env },
+      ...(options.workerEnv !== undefined && { workerEnv: options.workerEnv }),
     });
     const services = new Map(
       blueprints.map((blueprint) => {

@@ -1,15 +1,28 @@
 import { join } from 'node:path';
 
-export const SERVICE_NAMES = ['ingest-gateway', 'association-store', 'dispatcher', 'outbound-sftp'] as const;
-export type ServiceName = (typeof SERVICE_NAMES)[number];
+import type { DestinationKind } from '@heddle/contracts';
+
+/** What every Heddle runs, whatever its destinations. */
+export const CORE_SERVICES = ['ingest-gateway', 'association-store', 'dispatcher'] as const;
+export type WorkerName = `outbound-${DestinationKind}`;
+export type ServiceName = (typeof CORE_SERVICES)[number] | WorkerName;
+export type Environment = Readonly<Record<string, string>>;
 
 /** Of consumer groups on the embedded Kafka: what a killed service holds is taken over sooner. */
 export const EMBEDDED_SESSION_MS = 4_000;
 
+export interface ServicePorts {
+  readonly port: number;
+  readonly internalPort: number;
+}
+
 export interface TopologyOptions {
   /** Folder with the built apps: `<root>/dist`. */
   readonly root: string;
-  readonly ports: Readonly<Record<ServiceName, { readonly port: number; readonly internalPort: number }>>;
+  /** Kinds of destination whose workers run. */
+  readonly workers: readonly DestinationKind[];
+  /** One for each of `serviceNames(workers)`. */
+  readonly ports: ReadonlyMap<ServiceName, ServicePorts>;
   readonly kafkaBrokers: string;
   readonly topicPrefix?: string;
   /** The embedded Kafka takes shorter sessions than other brokers do. */
@@ -21,22 +34,35 @@ export interface TopologyOptions {
   readonly serviceTokenKeys: string;
   readonly outboundAllowedAddresses: string;
   readonly spoolDirectory: string;
+  /** What the worker of one kind needs alone. */
+  readonly workerEnv?: Readonly<Partial<Record<DestinationKind, Environment>>>;
   /** Beyond the rest, for every service. */
-  readonly env?: Readonly<Record<string, string>>;
+  readonly env?: Environment;
 }
 
-export interface ServiceBlueprint {
+export interface ServiceBlueprint extends ServicePorts {
   readonly name: ServiceName;
   readonly entry: string;
-  readonly port: number;
-  readonly internalPort: number;
-  readonly env: Readonly<Record<string, string>>;
+  readonly env: Environment;
+}
+
+export function workerOf(kind: DestinationKind): WorkerName {
+  return `outbound-${kind}`;
+}
+
+export function serviceNames(workers: readonly DestinationKind[]): readonly ServiceName[] {
+  return [...CORE_SERVICES, ...workers.map(workerOf)];
 }
 
 /** The services of one Heddle on one machine, and the environment that ties them together. */
 export function topology(options: TopologyOptions): readonly ServiceBlueprint[] {
-  const { ports, databaseUrl: DATABASE_URL } = options;
-  const at = (name: ServiceName): string => `http://127.0.0.1:${String(ports[name].port)}`;
+  const { databaseUrl: DATABASE_URL, outboundAllowedAddresses: OUTBOUND_ALLOWED_ADDRESSES } = options;
+  const portsOf = (name: ServiceName): ServicePorts => {
+    const ports = options.ports.get(name);
+    if (ports === undefined) throw new Error(`${name} has no ports`);
+    return ports;
+  };
+  const at = (name: ServiceName): string => `http://127.0.0.1:${String(portsOf(name).port)}`;
   const shared = {
     KAFKA_BROKERS: options.kafkaBrokers,
     KAFKA_TOPIC_PREFIX: options.topicPrefix ?? '',
@@ -51,29 +77,33 @@ export function topology(options: TopologyOptions): readonly ServiceBlueprint[] 
     NODE_OPTIONS: '--max-semi-space-size=8',
   };
   const STORE_URL = at('association-store');
-  const OUTBOUND_ALLOWED_ADDRESSES = options.outboundAllowedAddresses;
-  const own: Readonly<Record<ServiceName, Readonly<Record<string, string>>>> = {
+  const core: Readonly<Record<(typeof CORE_SERVICES)[number], Environment>> = {
     'ingest-gateway': { DATABASE_URL, STORE_URL, DISPATCHER_URL: at('dispatcher') },
     'association-store': { DATABASE_URL },
     dispatcher: { DATABASE_URL, OUTBOUND_ALLOWED_ADDRESSES },
-    'outbound-sftp': {
-      STORE_URL,
-      OUTBOUND_ALLOWED_ADDRESSES,
-      SPOOL_DIR: options.spoolDirectory,
-      // Files pass through as many short-lived buffers: a small heap drops them early.
-      NODE_OPTIONS: '--max-semi-space-size=2 --max-old-space-size=128',
-    },
   };
-  return SERVICE_NAMES.map((name) => ({
+  const worker = (kind: DestinationKind): Environment => ({
+    STORE_URL,
+    OUTBOUND_ALLOWED_ADDRESSES,
+    SPOOL_DIR: join(options.spoolDirectory, kind),
+    // Files pass through as many short-lived buffers: a small heap drops them early.
+    NODE_OPTIONS: '--max-semi-space-size=2 --max-old-space-size=128',
+    ...options.workerEnv?.[kind],
+  });
+  const blueprint = (name: ServiceName, own: Environment): ServiceBlueprint => ({
     name,
     entry: join(options.root, 'dist', 'apps', name, 'main.js'),
-    ...ports[name],
+    ...portsOf(name),
     env: {
       ...shared,
-      ...own[name],
-      PORT: String(ports[name].port),
-      INTERNAL_PORT: String(ports[name].internalPort),
+      ...own,
+      PORT: String(portsOf(name).port),
+      INTERNAL_PORT: String(portsOf(name).internalPort),
       ...options.env,
     },
-  }));
+  });
+  return [
+    ...CORE_SERVICES.map((name) => blueprint(name, core[name])),
+    ...options.workers.map((kind) => blueprint(workerOf(kind), worker(kind))),
+  ];
 }
