@@ -67,6 +67,7 @@ export class Bench {
   readonly deliveries: DeliveryRepository;
   readonly housekeeping: Housekeeping;
   readonly sealer = new SecretSealer(parseKeyring(KEYS));
+  private readonly cleanUp: CleanUp;
   private offset = 0n;
 
   private constructor(
@@ -76,12 +77,13 @@ export class Bench {
     private readonly drop: () => Promise<void>,
   ) {
     const metrics = new DeliveryMetrics(new Registry(), dataSource);
-    this.events = new EventRepository(dataSource, policy);
     const settings = new SealedSettings(this.sealer);
+    this.cleanUp = new CleanUp(settings, logger);
+    this.events = new EventRepository(dataSource, policy, this.cleanUp);
     this.offers = new OfferRepository(dataSource, policy, settings, metrics, logger);
-    this.reports = new ReportRepository(dataSource, policy, new CleanUp(settings), metrics, logger);
+    this.reports = new ReportRepository(dataSource, policy, this.cleanUp, metrics, logger);
     this.deliveries = new DeliveryRepository(dataSource);
-    this.housekeeping = new Housekeeping(dataSource, policy, logger);
+    this.housekeeping = new Housekeeping(dataSource, policy, this.cleanUp, logger);
   }
 
   static async open(policy: Partial<Policy> = {}): Promise<Bench> {
@@ -157,7 +159,7 @@ export class Bench {
   async change(integrationId: string, change: IntegrationChange): Promise<void> {
     await inTransaction(this.dataSource, async (tx) => {
       await updateIntegration(tx, integrationId, change);
-      await endDeliveries(tx, { only: integrationId, limit: 1_000 });
+      await endDeliveries(tx, this.cleanUp, { only: integrationId, limit: 1_000 });
     });
   }
 

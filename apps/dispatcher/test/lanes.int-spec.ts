@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 
 import { execute, query } from '@heddle/persistence';
-import type { OrderChangedV1 } from '@heddle/contracts';
+import type { DeliveryRequestedV1, OrderChangedV1 } from '@heddle/contracts';
 
 import {
   Bench,
@@ -33,6 +33,7 @@ beforeEach(async () => {
 });
 
 const v = (version: number, input: OrderInput = {}): OrderChangedV1 => order({ version, ...input });
+const NEVER = '1970-01-01T00:00:00.000Z';
 const cancelled = (version: number): OrderChangedV1 =>
   v(version, { status: 'cancelled', reason: 'cancelled' });
 
@@ -91,7 +92,7 @@ describe('the life of a delivery', () => {
     const [third] = await bench.pump();
     await bench.report(failed(third!, 'TIMEOUT'));
 
-    expect(await bench.pump()).toEqual([]);
+    expect(await bench.pump()).toMatchObject([{ notAfter: NEVER }]);
     expect(await bench.takeFinished()).toMatchObject([
       { topic: 'delivery.failed', code: 'TIMEOUT', attempts: 3, receipts: [{ name: first!.files[0]!.name }] },
     ]);
@@ -310,7 +311,8 @@ describe('cancelling', () => {
       { state: 'cancelled', reason: 'order-cancelled' },
       { trigger: 'order.cancelled', state: 'ready' },
     ]);
-    const [second] = await bench.pump();
+    const [cleaning, second] = await bench.pump();
+    expect(cleaning).toMatchObject(cleaningUp(first!));
     expect(second).toMatchObject({ trigger: 'order.cancelled', files: [{ source: { kind: 'inline' } }] });
   });
 
@@ -419,7 +421,8 @@ describe('silence', () => {
     await bench.say('order.updated', v(2));
     await bench.age(first!.offerId, 46);
     await bench.reports.giveUp(45_000);
-    const [second] = await bench.pump();
+    const [cleaning, second] = await bench.pump();
+    expect(cleaning).toMatchObject({ ...cleaningUp(first!), files: first!.files });
     expect(second).toMatchObject({ order: { version: 2 }, earlierOfferIds: [first!.offerId] });
   });
 
@@ -479,6 +482,95 @@ describe('silence', () => {
     expect(second).toHaveLength(2);
     await bench.report(...second.map(started));
     for (const { offerId } of second) await bench.age(offerId, 10);
+    expect(await bench.pump()).toEqual([]);
+  });
+});
+
+describe('what a failed attempt may have left behind', () => {
+  /** Connection lost in the second file: nobody could remove what was written of it. */
+  async function cut(): Promise<DeliveryRequestedV1> {
+    await bench.say('order.submitted', v(1));
+    const [offer] = await bench.pump();
+    await bench.report(
+      started(offer!),
+      failed(offer!, 'UNAVAILABLE', { receipts: done(offer!).receipts.slice(0, 1) }),
+    );
+    return offer!;
+  }
+
+  it('is named to the newer version that supersedes the retry, and cleaned up for the files which that has not', async () => {
+    await bench.integration();
+    const first = await cut();
+    await bench.say('order.updated', v(2, { recipes: ['OTHER'] }));
+    const [cleaning, second, ...others] = await bench.pump();
+    expect(others).toEqual([]);
+    expect(cleaning).toMatchObject({ ...cleaningUp(first), files: first.files.slice(1) });
+    expect(second).toMatchObject({ order: { version: 2 }, earlierOfferIds: [first.offerId] });
+    await bench.report(done(second!));
+
+    // What has all its receipts left nothing behind.
+    await bench.say('order.updated', v(3));
+    const [third] = await bench.pump();
+    expect(third!.earlierOfferIds).not.toContain(second!.offerId);
+  });
+
+  it('is cleaned up when the order is cancelled between two attempts', async () => {
+    await bench.integration();
+    const first = await cut();
+    await bench.say('order.cancelled', cancelled(2));
+    expect(await bench.pump()).toMatchObject([{ ...cleaningUp(first), files: first.files.slice(1) }]);
+  });
+
+  it('is cleaned up after the last attempt', async () => {
+    await bench.integration();
+    const offers = [await cut()];
+    for (let attempt = 2; attempt <= 3; attempt += 1) {
+      const [offer] = await bench.pump();
+      offers.push(offer!);
+      await bench.report(started(offer!), failed(offer!, 'UNAVAILABLE'));
+    }
+    const [cleaning, ...others] = await bench.pump();
+    expect(others).toEqual([]);
+    expect(cleaning).toMatchObject({ deliveryId: offers[0]!.deliveryId, notAfter: NEVER });
+    expect(cleaning!.earlierOfferIds.toSorted()).toEqual(offers.map(({ offerId }) => offerId).toSorted());
+  });
+
+  it.each([
+    ['cancelled', () => bench.say('order.cancelled', cancelled(2))],
+    ['superseded', () => bench.say('order.updated', v(2))],
+    ['disabled', (integrationId: string) => bench.change(integrationId, { status: 'disabled' })],
+    ['deleted', (integrationId: string) => bench.change(integrationId, { deletes: true })],
+  ] as const)('is cleaned up when a delivery that waits to be offered again is %s', async (_, end) => {
+    const integrationId = await bench.integration();
+    await bench.say('order.submitted', v(1));
+    const [first] = await bench.pump();
+    await bench.report(started(first!));
+    await bench.age(first!.offerId, 46);
+    await bench.reports.giveUp(45_000);
+    expect(await bench.states()).toMatchObject([{ state: 'ready' }]);
+    await end(integrationId);
+    const [cleaning] = await bench.pump();
+    expect(cleaning).toMatchObject(cleaningUp(first!));
+  });
+
+  it('is cleaned up when the sweep ends what slipped in while the integration was being disabled', async () => {
+    await bench.integration();
+    const first = await cut();
+    await execute(bench.dataSource, `UPDATE dispatcher.integrations SET status = 'disabled'`);
+    await bench.housekeeping.endOrphans();
+    expect(await bench.pump()).toMatchObject([cleaningUp(first)]);
+  });
+
+  it('asks nobody to clean up where no attempt has begun, or none has reached the target', async () => {
+    await bench.integration();
+    await bench.say('order.submitted', v(1));
+    const [first] = await bench.pump();
+    await bench.report(done(first!, { outcome: 'expired', receipts: [], startedAt: null }));
+    await bench.say('order.cancelled', cancelled(2));
+    await bench.say('order.submitted', numbered(2));
+    const [second] = await bench.pump();
+    await bench.report(started(second!), failed(second!, 'HOST_KEY_MISMATCH'));
+    expect(await bench.states()).toMatchObject([{ state: 'cancelled' }, { state: 'failed' }]);
     expect(await bench.pump()).toEqual([]);
   });
 });
@@ -642,6 +734,11 @@ describe('purge', () => {
     expect(left).toEqual({ offers: 2, handled: 0 });
   });
 });
+
+/** Never valid: it asks for what the earlier offer left to be removed, and for nothing else. */
+function cleaningUp({ deliveryId, offerId }: DeliveryRequestedV1): Partial<DeliveryRequestedV1> {
+  return { deliveryId, notAfter: NEVER, earlierOfferIds: [offerId] };
+}
 
 function numbered(n: number): OrderChangedV1 {
   const suffix = String(n).padStart(12, '0');

@@ -237,6 +237,10 @@ export class LiveDispatcher {
           return;
         }
         const offer = DeliveryRequestedV1.parse(data);
+        if (Date.parse(offer.notAfter) < Date.now()) {
+          void this.report(done(offer, { outcome: 'expired', receipts: [], startedAt: null }));
+          return;
+        }
         this.offers.push(offer);
         void this.report(...this.work(offer));
       },

@@ -186,10 +186,6 @@ export class ReportRepository {
         if (tally) this.decide(tally, end);
       }
       const told = await this.store(tx, [...tallies.values()], ended);
-      await this.cleanUp.enqueue(
-        tx,
-        [...tallies.values()].filter(isAbandoned).map(({ row }) => row.deliveryId),
-      );
       return { tallies: [...tallies.values()], ended: told, now };
     });
     this.tell(settled);
@@ -217,6 +213,10 @@ export class ReportRepository {
     const told = await endOffers(tx, ended);
     const moved = tallies.filter(({ step }) => step !== undefined);
     await moveDeliveries(tx, moved);
+    await this.cleanUp.enqueue(
+      tx,
+      moved.filter(isAbandoned).map(({ row }) => row.deliveryId),
+    );
     await promoteLanes(
       tx,
       moved.filter(({ isOpen }) => !isOpen).map(({ row }) => row.laneKey),
@@ -318,9 +318,9 @@ export class ReportRepository {
   }
 }
 
-/** No later offer of the lane will clean up after the worker that fell silent. */
-function isAbandoned({ step }: Tally): boolean {
-  return step?.state === 'failed' || step?.state === 'cancelled';
+/** No later offer of the delivery will take away what an attempt has left. */
+function isAbandoned({ isOpen, step }: Tally): boolean {
+  return !isOpen && step?.state !== 'succeeded';
 }
 
 function endedBy(report: Finished): Ended {

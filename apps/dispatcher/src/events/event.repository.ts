@@ -8,6 +8,7 @@ import { newId } from '@heddle/platform';
 
 import { END_STATE, decideLane } from '../lanes/lane.js';
 import type { EndReason, LaneDecision, LaneDelivery, LaneHead, OpenState } from '../lanes/lane.js';
+import { CleanUp } from '../offers/clean-up.js';
 import { SCHEMA } from '../schema/schema.js';
 import { DATA_SOURCE, POLICY } from '../tokens.js';
 import type { Policy } from '../tokens.js';
@@ -44,6 +45,7 @@ export class EventRepository {
   constructor(
     @Inject(DATA_SOURCE) private readonly dataSource: DataSource,
     @Inject(POLICY) private readonly policy: Policy,
+    @Inject(CleanUp) private readonly cleanUp: CleanUp,
   ) {}
 
   /**
@@ -108,6 +110,7 @@ export class EventRepository {
         headOf,
         lanes,
       );
+      await this.cleanUp.enqueue(tx, attemptedEnds(changes, lanes));
       await change(
         tx,
         changes.filter(({ kind }) => kind === 'refresh'),
@@ -301,6 +304,19 @@ async function change(
      WHERE d.delivery_id = c.delivery_id`,
     [JSON.stringify(rows)],
   );
+}
+
+/** Of the deliveries that end here those that were offered before. */
+function attemptedEnds(
+  changes: LaneDecision['changes'],
+  lanes: ReadonlyMap<string, readonly LaneRow[]>,
+): readonly string[] {
+  const ended = new Set(changes.filter(({ kind }) => kind === 'end').map(({ deliveryId }) => deliveryId));
+  if (ended.size === 0) return [];
+  return [...lanes.values()]
+    .flat()
+    .filter(({ deliveryId, frozen }) => frozen && ended.has(deliveryId))
+    .map(({ deliveryId }) => deliveryId);
 }
 
 function rowValues({

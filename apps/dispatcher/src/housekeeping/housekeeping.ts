@@ -7,6 +7,7 @@ import type { Logger } from '@heddle/platform';
 
 import { firstIdAt } from '../deliveries/first-id-at.js';
 import { endDeliveries } from '../integrations/integration.repository.js';
+import { CleanUp } from '../offers/clean-up.js';
 import { SCHEMA } from '../schema/schema.js';
 import { DATA_SOURCE, POLICY } from '../tokens.js';
 import type { Policy } from '../tokens.js';
@@ -28,6 +29,7 @@ export class Housekeeping {
   constructor(
     @Inject(DATA_SOURCE) private readonly dataSource: DataSource,
     @Inject(POLICY) private readonly policy: Policy,
+    @Inject(CleanUp) private readonly cleanUp: CleanUp,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {
     this.purging = new Repeated('purge.failed', policy.purgeIntervalMs, logger, () => this.purge());
@@ -80,7 +82,7 @@ export class Housekeeping {
   async endOrphans(): Promise<number> {
     for (let total = 0; ;) {
       const ended = await inTransaction(this.dataSource, (tx) =>
-        endDeliveries(tx, { limit: ORPHANS_AT_ONCE }),
+        endDeliveries(tx, this.cleanUp, { limit: ORPHANS_AT_ONCE }),
       );
       total += ended;
       if (ended < ORPHANS_AT_ONCE || this.abort.signal.aborted) return total;

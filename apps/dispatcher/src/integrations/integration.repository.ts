@@ -9,6 +9,7 @@ import type { Tx } from '@heddle/persistence';
 import { newFlow } from '../flow/flow.js';
 import { END_STATE } from '../lanes/lane.js';
 import type { EndReason } from '../lanes/lane.js';
+import type { CleanUp } from '../offers/clean-up.js';
 
 import { masked } from './judge.js';
 import type { VersionContent } from './judge.js';
@@ -228,9 +229,10 @@ export async function updateIntegration(
  */
 export async function endDeliveries(
   tx: Tx,
+  cleanUp: CleanUp,
   { only, limit }: { readonly only?: string; readonly limit: number },
 ): Promise<number> {
-  return await tx.execute(
+  const touched = await tx.query<{ deliveryId: string; isAttempted: boolean }>(
     `WITH ending AS (
        SELECT d.delivery_id, CASE WHEN i.deleted_at IS NULL THEN '${DISABLED}' ELSE '${DELETED}' END AS reason
        FROM dispatcher.integrations i JOIN dispatcher.deliveries d USING (integration_id)
@@ -244,9 +246,15 @@ export async function endDeliveries(
        stop_reason = CASE WHEN d.state = 'in-flight' THEN ending.reason ELSE d.stop_reason END,
        next_attempt_at = NULL, finished_at = CASE WHEN d.state = 'in-flight' THEN NULL ELSE now() END,
        updated_at = now()
-     FROM ending WHERE d.delivery_id = ending.delivery_id`,
+     FROM ending WHERE d.delivery_id = ending.delivery_id
+     RETURNING d.delivery_id AS "deliveryId", d.state <> 'in-flight' AND d.frozen_at IS NOT NULL AS "isAttempted"`,
     [only ?? null, limit],
   );
+  await cleanUp.enqueue(
+    tx,
+    touched.filter(({ isAttempted }) => isAttempted).map(({ deliveryId }) => deliveryId),
+  );
+  return touched.length;
 }
 const DISABLED = 'integration-disabled' satisfies EndReason;
 const DELETED = 'integration-deleted' satisfies EndReason;

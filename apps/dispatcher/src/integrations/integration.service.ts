@@ -24,6 +24,7 @@ import type { DataSource, Tx } from '@heddle/persistence';
 import { ProblemError, newId } from '@heddle/platform';
 import type { SecretSealer } from '@heddle/secrets';
 
+import { CleanUp } from '../offers/clean-up.js';
 import { OfferPump } from '../offers/offer.pump.js';
 import { SCHEMA } from '../schema/schema.js';
 import { ADDRESS_GUARD, DATA_SOURCE, SEALER } from '../tokens.js';
@@ -68,6 +69,7 @@ export class IntegrationService {
     @Inject(DATA_SOURCE) private readonly dataSource: DataSource,
     @Inject(SEALER) private readonly sealer: SecretSealer,
     @Inject(ADDRESS_GUARD) private readonly guard: AddressGuard,
+    @Inject(CleanUp) private readonly cleanUp: CleanUp,
     @Inject(OfferPump) private readonly pump: OfferPump,
   ) {
     this.idempotency = new IdempotencyKeys(dataSource, SCHEMA);
@@ -192,7 +194,7 @@ export class IntegrationService {
     await inTransaction(this.dataSource, async (tx) => {
       const row = await lockMatching(tx, caller.tenant, integrationId, ifMatch);
       await updateIntegration(tx, integrationId, { deletes: true });
-      const ended = await endDeliveries(tx, { only: integrationId, limit: END_AT_ONCE });
+      const ended = await endDeliveries(tx, this.cleanUp, { only: integrationId, limit: END_AT_ONCE });
       await audit(tx, caller, 'integration.deleted', integrationId, { version: row.version, ended });
     });
   }
@@ -213,7 +215,9 @@ export class IntegrationService {
       }
       await updateIntegration(tx, integrationId, change);
       const ended =
-        command === 'disable' ? await endDeliveries(tx, { only: integrationId, limit: END_AT_ONCE }) : 0;
+        command === 'disable'
+          ? await endDeliveries(tx, this.cleanUp, { only: integrationId, limit: END_AT_ONCE })
+          : 0;
       await audit(tx, caller, AUDITED[command], integrationId, {
         version: decision?.version ?? row.version,
         ...(ended > 0 ? { ended } : {}),

@@ -26,6 +26,7 @@ import { SCHEMA } from '../schema/schema.js';
 import { DATA_SOURCE, POLICY } from '../tokens.js';
 import type { Policy } from '../tokens.js';
 
+import { MAX_EARLIER_OFFERS, MAY_HAVE_LEFT_FILES } from './clean-up.js';
 import { cancelledFileSet, orderFileSet, recipeFileSet } from './file-set.js';
 import type { FileSet, Include } from './file-set.js';
 import { SealedSettings, versionKey } from './sealed-settings.js';
@@ -33,12 +34,6 @@ import { SealedSettings, versionKey } from './sealed-settings.js';
 /** Offers and integrations of one transaction. */
 const MAX_OFFERS = 500;
 const MAX_INTEGRATIONS = 200;
-
-/**
- * Offers that may have left something behind: those of this delivery that were started, and those of older deliveries of
- * the lane whose worker was not heard of again, for nobody else comes back to them.
- */
-const MAX_EARLIER_OFFERS = 50;
 
 /** A worker reports every 3 s, so this silence says that it is gone, long before it is certain enough to offer again. */
 const OVERDUE_PROGRESS_S = 9;
@@ -355,6 +350,10 @@ async function lockReadyFlows(tx: Tx): Promise<readonly ReadyFlow[]> {
   );
 }
 
+/**
+ * `earlierOfferIds`: those of this delivery that were started, and those of older deliveries of the lane that may have
+ * left something behind, so that a full disk has its room back before anything is written.
+ */
 async function claim(
   tx: Tx,
   flows: readonly ReadyFlow[],
@@ -366,7 +365,8 @@ async function claim(
     `SELECT d.*, ARRAY(
        SELECT o.offer_id FROM dispatcher.deliveries e JOIN dispatcher.offers o ON o.delivery_id = e.delivery_id
        WHERE e.tenant = d.tenant AND e.subject = d.subject AND e.integration_id = d."integrationId"
-         AND o.started_at IS NOT NULL AND (e.delivery_id = d."deliveryId" OR o.outcome = 'silent')
+         AND o.started_at IS NOT NULL
+         AND (e.delivery_id = d."deliveryId" OR (e.state <> 'succeeded' AND ${MAY_HAVE_LEFT_FILES}))
        ORDER BY o.offer_id DESC LIMIT ${String(MAX_EARLIER_OFFERS)}) AS "earlierOfferIds"
      FROM json_to_recordset($1) AS b (integration_id uuid, budget integer)
      CROSS JOIN LATERAL (

@@ -16,7 +16,7 @@ export interface Delivery<TSettings> {
   readonly deliveryId: string;
   /** This attempt's offer: part of temporary names, so that two offers never share one. */
   readonly offerId: string;
-  /** Earlier offers of this delivery: what they left under temporary names is to be removed. */
+  /** Earlier offers of this delivery and its lane: what they left under temporary names is to be removed. */
   readonly earlierOfferIds: readonly string[];
   readonly tenant: string;
   readonly channel: string;

@@ -320,6 +320,25 @@ describe('an outbound worker', () => {
     expect(destination.seen).toHaveLength(0);
   });
 
+  it('cleans up one delivery after the other of an integration, and beside those of another one', async () => {
+    const { destination, take } = aWorker();
+    const { promise: answer, resolve: answers } = Promise.withResolvers<undefined>();
+    const tidied: string[] = [];
+    destination.tidy = async ({ integrationId, deliveryId }) => {
+      tidied.push(deliveryId);
+      if (integrationId === INTEGRATION) await answer;
+      if (deliveryId === first.deliveryId) throw new DestinationError('UNAVAILABLE', 'removing');
+    };
+    const tooLate = { notAfter: new Date(0).toISOString(), earlierOfferIds: [randomUUID()] };
+    const [first, second] = [anOffer(tooLate), anOffer(tooLate)];
+    const other = anOffer({ ...tooLate, integrationId: randomUUID() });
+
+    await take(first, second, other);
+    await soon(() => expect(tidied).toEqual([first.deliveryId, other.deliveryId]));
+    answers(undefined);
+    await soon(() => expect(tidied).toEqual([first.deliveryId, other.deliveryId, second.deliveryId]));
+  });
+
   it('does not begin an offer a second time while it is under way', async () => {
     const { destination, publisher, take } = aWorker();
     destination.behave = hang;

@@ -62,6 +62,8 @@ const FINISHED_REPORT_MS = 10 * 60_000;
 const RETAKE_MS = 1_000;
 /** Longest time for removing what earlier offers left. */
 const TIDY_MS = 30_000;
+/** Of one integration; beyond it, what was left stays. */
+const MAX_WAITING_TIDIES = 100;
 
 /**
  * Takes offers off Kafka, makes their attempts side by side and reports them.
@@ -77,6 +79,8 @@ export class DestinationWorker<TSettings> {
   /** By offer: those waiting for their commit, and those under way. */
   private readonly attempts = new Map<string, Attempt>();
   private readonly reports = new Set<Promise<void>>();
+  /** By integration: removals that wait for their turn, which comes when the one before has ended. */
+  private readonly tidying = new Map<string, { waiting: number; last: Promise<void> }>();
   private readonly timers = new AbortController();
   private readonly hasEnded = new AbortController();
   private onRoom: () => void = () => undefined;
@@ -145,9 +149,27 @@ export class DestinationWorker<TSettings> {
           if (committed) void this.run(attempt);
           else this.forget(attempt);
         }
-        if (committed) for (const offer of abandoned) void this.tidy(offer);
+        if (committed) for (const offer of abandoned) this.tidyInTurn(offer);
       },
     };
+  }
+
+  /** A target that many deliveries were cut off from is asked by one after the other. */
+  private tidyInTurn(offer: DeliveryRequestedV1): void {
+    const { integrationId, earlierOfferIds } = offer;
+    if (earlierOfferIds.length === 0) return;
+    const turn = this.tidying.get(integrationId) ?? { waiting: 0, last: Promise.resolve() };
+    if (turn.waiting >= MAX_WAITING_TIDIES) {
+      this.notTidied(offer, 'THROTTLED');
+      return;
+    }
+    turn.waiting += 1;
+    turn.last = turn.last.then(async () => {
+      await this.tidy(offer);
+      turn.waiting -= 1;
+      if (turn.waiting === 0) this.tidying.delete(integrationId);
+    });
+    this.tidying.set(integrationId, turn);
   }
 
   /**
@@ -155,10 +177,10 @@ export class DestinationWorker<TSettings> {
    * well as it can: the dispatcher offers it where no later offer of the lane would do it.
    */
   private async tidy(offer: DeliveryRequestedV1): Promise<void> {
-    const { destination, sealer, settings: schema, logger } = this.options;
+    const { destination, sealer, settings: schema } = this.options;
     const { deliveryId, earlierOfferIds, tenant, channel, integrationId } = offer;
-    if (earlierOfferIds.length === 0) return;
     try {
+      this.hasEnded.signal.throwIfAborted();
       const settings = openSettings(sealer, schema, offer);
       const fileNames = offer.files.map(({ name }) => name);
       await destination.tidy?.(
@@ -166,9 +188,12 @@ export class DestinationWorker<TSettings> {
         AbortSignal.timeout(TIDY_MS),
       );
     } catch (error) {
-      const code = error instanceof DestinationError ? error.code : 'UNKNOWN';
-      logger.warn({ delivery_id: deliveryId, tenant_id: tenant, code }, 'delivery.not-tidied');
+      this.notTidied(offer, error instanceof DestinationError ? error.code : 'UNKNOWN');
     }
+  }
+
+  private notTidied(offer: DeliveryRequestedV1, code: string): void {
+    this.options.logger.warn({ ...this.idsOf({ offer }), code }, 'delivery.not-tidied');
   }
 
   /**
@@ -421,7 +446,7 @@ export class DestinationWorker<TSettings> {
     }
   }
 
-  private idsOf({ offer }: Attempt): Record<string, string> {
+  private idsOf({ offer }: Pick<Attempt, 'offer'>): Record<string, string> {
     return {
       tenant_id: offer.tenant,
       integration_id: offer.integrationId,

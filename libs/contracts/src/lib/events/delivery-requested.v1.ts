@@ -68,7 +68,7 @@ export const DeliveryRequestedV1 = z.object({
   sealedSettings: z.string(),
   /** The files that have no receipt yet. */
   files: z.array(OfferedFile).min(1),
-  /** Earlier offers of this delivery: what they left under temporary names is removed. */
+  /** Earlier offers of this delivery and its lane: what they left under temporary names is removed. */
   earlierOfferIds: z.array(z.uuid()),
   acceptedAt: Instant,
 });
