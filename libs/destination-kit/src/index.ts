@@ -9,3 +9,4 @@ export { cancelledFileName, deliveryFileName, fileSetNames, fileTypeOf } from '.
 export type { FileSetOwner, FileToName } from './lib/file-naming.js';
 export { guardedAgents } from './lib/guarded-agents.js';
 export type { GuardedAgents } from './lib/guarded-agents.js';
+export { sideBySide } from './lib/side-by-side.js';

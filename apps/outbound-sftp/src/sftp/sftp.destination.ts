@@ -1,5 +1,5 @@
 import type { Receipt, SftpSettings } from '@heddle/contracts';
-import { DestinationError } from '@heddle/destination-kit';
+import { DestinationError, sideBySide } from '@heddle/destination-kit';
 import type {
   Delivery,
   DeliveryContext,
@@ -32,36 +32,11 @@ export class SftpDestination implements Destination<SftpSettings> {
   constructor(private readonly connections: SftpConnections) {}
 
   async *deliver(delivery: SftpDelivery, context: DeliveryContext): AsyncGenerator<Receipt, void> {
-    const placed: Receipt[] = [];
-    let wake = Promise.withResolvers<undefined>();
-    let failure: unknown;
-    let readers = FILES_AT_ONCE;
-    const files = delivery.files[Symbol.asyncIterator]();
-    const read = async (): Promise<void> => {
-      try {
-        while (failure === undefined) {
-          const next = await files.next();
-          if (next.done === true) return;
-          placed.push(await this.put(next.value, delivery, context));
-          wake.resolve(undefined);
-        }
-      } catch (error) {
-        failure ??= error;
-      } finally {
-        readers -= 1;
-        wake.resolve(undefined);
-      }
-    };
-    for (let reader = 0; reader < FILES_AT_ONCE; reader += 1) void read();
-
-    for (;;) {
-      await wake.promise;
-      wake = Promise.withResolvers<undefined>();
-      for (let receipt = placed.shift(); receipt; receipt = placed.shift()) yield receipt;
-      // After a failure the files that are already on their way still arrive and are proven.
-      if (readers === 0 && placed.length === 0) break;
+    try {
+      yield* sideBySide(delivery.files, FILES_AT_ONCE, (file) => this.put(file, delivery, context));
+    } catch (error) {
+      throw toDestinationError(error, 'delivering the file set');
     }
-    if (failure !== undefined) throw toDestinationError(failure, 'delivering the file set');
   }
 
   async tidy(leftovers: Leftovers<SftpSettings>, signal: AbortSignal): Promise<void> {
