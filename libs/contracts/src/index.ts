@@ -5,12 +5,10 @@ export {
   TRIGGERS,
   Trigger,
 } from './lib/destinations/destination-kind.js';
-export {
-  SECRET_MASK,
-  destinationSettings,
-  isSecretSetting,
-} from './lib/destinations/destination-settings.js';
+export { destinationSettings } from './lib/destinations/destination-settings.js';
 export type { DestinationSettings } from './lib/destinations/destination-settings.js';
+export { SECRET_MASK, isSecretSetting } from './lib/destinations/secret-settings.js';
+export type { SettingsEndpoint } from './lib/destinations/settings-endpoint.js';
 export { SFTP_ROUTING_SETTINGS, SftpSettings } from './lib/destinations/sftp.settings.js';
 export { ASSOCIATION_RECEIVED, AssociationReceivedV1 } from './lib/events/association-received.v1.js';
 export {

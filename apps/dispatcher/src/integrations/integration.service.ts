@@ -4,7 +4,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import { z } from 'zod';
 
 import type { Caller } from '@heddle/access';
-import { IntegrationCreate, isSecretSetting } from '@heddle/contracts';
+import { IntegrationCreate, destinationSettings, isSecretSetting } from '@heddle/contracts';
 import type {
   IntegrationDecision,
   IntegrationVersionView,
@@ -258,13 +258,13 @@ export class IntegrationService {
 
   /** The same judgement as the worker's, at a moment when somebody can read it. */
   private async checkHost({ destination, settings }: IntegrationCreate): Promise<void> {
-    const { host, port } = settings;
-    if (typeof host !== 'string' || typeof port !== 'number') return;
-    const reason = await this.guard.refusal({ scheme: destination, host, port });
+    const endpoint = destinationSettings[destination].endpointOf(settings);
+    if (endpoint === undefined) return;
+    const reason = await this.guard.refusal(endpoint);
     if (reason === undefined) return;
     // The guard's sentence names the host; answers repeat nothing that was submitted.
     const message = reason.slice(reason.lastIndexOf(': ') + 2);
-    throw refusal([{ pointer: '/settings/host', code: 'range', message }]);
+    throw refusal([{ pointer: `/settings/${endpoint.setting}`, code: 'range', message }]);
   }
 }
 

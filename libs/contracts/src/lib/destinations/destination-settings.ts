@@ -1,23 +1,31 @@
 import type { z } from 'zod';
 
 import type { DestinationKind } from './destination-kind.js';
-import { SFTP_ROUTING_SETTINGS, SftpSettings } from './sftp.settings.js';
+import type { SettingsEndpoint } from './settings-endpoint.js';
+import { SFTP_ROUTING_SETTINGS, SftpSettings, sftpEndpoint } from './sftp.settings.js';
+
+type Members = Readonly<Record<string, unknown>>;
 
 export interface DestinationSettings {
   readonly schema: z.ZodType<Record<string, unknown>>;
   /** Settings that decide where data goes: changing one waits for approval. */
   readonly routing: readonly string[];
+  /**
+   * Where parsed settings lead to, for the check at creation. Undefined where that is not for the tenant to say, or
+   * stands in a secret that is masked.
+   */
+  readonly endpointOf: (settings: Members) => SettingsEndpoint | undefined;
 }
 
 /** Complete by construction: a kind without its settings does not compile. */
 export const destinationSettings: Readonly<Record<DestinationKind, DestinationSettings>> = {
-  sftp: { schema: SftpSettings, routing: SFTP_ROUTING_SETTINGS },
+  sftp: of(SftpSettings, SFTP_ROUTING_SETTINGS, sftpEndpoint),
 };
 
-/** Secret settings are sealed at rest, write-only in the API and opened in the worker alone. */
-export function isSecretSetting(name: string): boolean {
-  return name.endsWith('-secret') || name.endsWith('-secure') || name === 'hook-url';
+function of<TSettings extends Members>(
+  schema: z.ZodType<TSettings>,
+  routing: readonly (keyof TSettings & string)[],
+  endpointOf: (settings: TSettings) => SettingsEndpoint | undefined,
+): DestinationSettings {
+  return { schema, routing, endpointOf: (settings) => endpointOf(settings as TSettings) };
 }
-
-/** What a read shows in place of a secret; writing it back keeps the old value. */
-export const SECRET_MASK = '********';

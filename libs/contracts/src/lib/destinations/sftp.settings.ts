@@ -1,5 +1,7 @@
 import { z } from 'zod';
 
+import type { SettingsEndpoint } from './settings-endpoint.js';
+
 const secret = (description: string, max: number) =>
   z.string().min(1).max(max).optional().meta({ description, secret: true });
 
@@ -61,3 +63,7 @@ export const SFTP_ROUTING_SETTINGS: readonly (keyof SftpSettings)[] = [
   'host-key-sha256',
   'directory',
 ];
+
+export function sftpEndpoint({ host, port }: SftpSettings): SettingsEndpoint {
+  return { setting: 'host', scheme: 'sftp', host, port };
+}
