@@ -14,6 +14,8 @@ const PACKAGES = [
   { names: ['pg'], only: ['type:persistence', 'type:testing'] },
   { names: ['typeorm', '@nestjs/typeorm'], only: ['type:persistence', 'scope:service'] },
   { names: ['ssh2', 'ssh2-sftp-client'], only: ['destination:sftp', 'type:testing'] },
+  // The testing libraries only probe the server that stands in for S3.
+  { names: ['@aws-sdk/client-s3', '@smithy/node-http-handler'], only: ['destination:s3', 'type:testing'] },
 ];
 
 const NEST = ['@nestjs/*'];
@@ -35,6 +37,7 @@ const ROWS = [
   // Its packages are decided by the destination's own row below: each vendor belongs to one destination.
   { tag: 'scope:destination', libraries: ['contracts', 'platform', 'kit', 'worker'], vendors: 'below' },
   { tag: 'destination:sftp', libraries: ['contracts', 'platform', 'kit', 'worker'] },
+  { tag: 'destination:s3', libraries: ['contracts', 'platform', 'kit', 'worker'] },
   // More than the house style grants it: the suite is a witness, and reads topics and tables for itself.
   { tag: 'scope:e2e', libraries: ['contracts', 'platform', 'messaging', 'persistence', 'testing'] },
   {

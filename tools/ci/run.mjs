@@ -193,8 +193,10 @@ export class Run {
     });
   }
 
-  kafka() {
-    return this.script('kafka', ['tools/kafka/fetch.mjs']);
+  /** The servers that Maven brings; one after the other, as they share Maven's own store. */
+  async servers() {
+    const kafka = await this.script('kafka', ['tools/kafka/fetch.mjs']);
+    return (await this.script('s3proxy', ['tools/s3proxy/fetch.mjs'])) && kafka;
   }
 
   /** Jest's projects in one run; each test counts as one, and so does a file that cannot be run at all. */

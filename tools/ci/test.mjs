@@ -9,7 +9,7 @@ if (!(await run.dependencies())) run.finish();
 // Two lanes for two cores. Tests come after both: their deadlines deserve a quiet machine.
 const lanes = [
   async () => {
-    await run.kafka();
+    await run.servers();
     await run.script('lint', ['tools/ci/lint.mjs']);
   },
   async () => {

@@ -15,7 +15,8 @@ import {
   nodeBinary,
 } from '../bootstrap/ensure-dependencies.mjs';
 import { onEnd } from '../bootstrap/ending.mjs';
-import { FetchError, fetchKafka } from '../kafka/fetch.mjs';
+import { fetchKafka } from '../kafka/fetch.mjs';
+import { FetchError } from '../maven/libraries.mjs';
 
 const ROOT = resolve(fileURLToPath(new URL('.', import.meta.url)), '../..');
 /** Dependencies, Kafka, the cluster's first data and room to work. */

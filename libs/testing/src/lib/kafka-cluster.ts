@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 
 import { endLeftover } from './child.js';
 import { freePort, isPortFree } from './free-port.js';
-import { kafkaLibraries } from './kafka-libraries.js';
+import { javaLibraries } from './java-libraries.js';
 import { KafkaNode } from './kafka-node.js';
 import type { KafkaAddress } from './kafka-properties.js';
 import { PID_FILE, temporaryFolder } from './temp-folder.js';
@@ -40,7 +40,7 @@ const JAVA_FLAGS = ['-Xms192m', '-Xmx512m', '-XX:+UseSerialGC', '-Xshare:auto'];
 /** A real Kafka in KRaft mode. Needs Java 17, and Maven for the first start in a checkout. */
 export async function startKafka(options: KafkaOptions = {}): Promise<KafkaCluster> {
   const isTemporary = options.dir === undefined;
-  const libraries = await kafkaLibraries();
+  const libraries = await javaLibraries('kafka');
   const dir = isTemporary ? await temporaryFolder('kafka') : resolve(options.dir);
   mkdirSync(dir, { recursive: true });
   const { clusterId, addresses } = await provideCluster(dir, options);

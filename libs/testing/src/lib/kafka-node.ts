@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 
 import { Child, logTail } from './child.js';
 import type { ChildExit } from './child.js';
-import type { KafkaLibraries } from './kafka-libraries.js';
+import type { JavaLibraries } from './java-libraries.js';
 import { aliveBrokers } from './kafka-probe.js';
 import { kafkaProperties } from './kafka-properties.js';
 import type { KafkaAddress } from './kafka-properties.js';
@@ -21,7 +21,7 @@ export interface KafkaNodeOptions {
   readonly all: readonly KafkaAddress[];
   readonly folder: string;
   readonly clusterId: string;
-  readonly libraries: KafkaLibraries;
+  readonly libraries: JavaLibraries;
   readonly javaFlags: readonly string[];
   readonly properties: Readonly<Record<string, string>>;
 }
