@@ -2,13 +2,9 @@ import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { topicCatalogue, deadLetterTopic } from '@heddle/contracts';
-import { readTopic } from '@heddle/messaging';
-import type { IncomingMessage } from '@heddle/messaging';
-import { createDataSource } from '@heddle/persistence';
-import { createLogger } from '@heddle/platform';
 import type { Heddle } from '@heddle/testing';
 
+import { HubData } from './hub-data.js';
 import { Ledger, owedFiles } from './ledger.js';
 import type { OwedOrder } from './ledger.js';
 
@@ -46,6 +42,7 @@ export class LedgerRun {
   readonly ledger = new Ledger();
   /** Answers that were no 202, by status; 0: no answer. */
   readonly refusals = new Map<number, number>();
+  private readonly data: HubData;
   private readonly random = numbers(20_260_101);
   private readonly late: number[] = [];
   private readonly end = new AbortController();
@@ -54,7 +51,9 @@ export class LedgerRun {
   constructor(
     private readonly heddle: Heddle,
     private readonly plan: LedgerPlan,
-  ) {}
+  ) {
+    this.data = new HubData(heddle);
+  }
 
   private recipeId(index: number): string {
     return `${String(1 + (index % this.plan.recipes))}-LEDGER`;
@@ -234,7 +233,7 @@ export class LedgerRun {
     for (const topic of ['order.submitted', 'order.updated', 'order.cancelled']) {
       const seen = new Set<string>();
       const highest = new Map<string, number>();
-      for (const message of await this.read(topic)) {
+      for (const message of await this.data.read(topic)) {
         const id = message.headers['ce_id'] ?? '';
         if (seen.has(id)) continue;
         seen.add(id);
@@ -252,39 +251,19 @@ export class LedgerRun {
   }
 
   async deadLetters(): Promise<readonly string[]> {
-    const found = await Promise.all(topicCatalogue.map(({ name }) => this.read(deadLetterTopic(name))));
-    return found.flat().map(({ topic, headers }) => `${topic}: ${JSON.stringify(headers)}`);
-  }
-
-  private read(topic: string): Promise<readonly IncomingMessage[]> {
-    const { kafkaBrokers, topicPrefix } = this.heddle;
-    return readTopic(topic, {
-      kafka: { brokers: kafkaBrokers.split(','), clientId: 'e2e', topicPrefix },
-      logger: createLogger({ service: 'e2e', level: 'error' }),
-    });
+    const found = await this.data.deadLetters();
+    return found.map(({ topic, headers }) => `${topic}: ${JSON.stringify(headers)}`);
   }
 
   /** Deliveries of cancelled orders that were offered after the dispatcher had processed the cancel. */
   async offersAfterCancel(): Promise<readonly unknown[]> {
-    const dataSource = createDataSource({
-      url: this.heddle.databaseUrl,
-      poolSize: 1,
-      applicationName: 'e2e',
-      schema: 'dispatcher',
-      migrations: [],
-    });
-    await dataSource.initialize();
-    try {
-      return await dataSource.query<unknown[]>(
-        `SELECT h.order_number, o.offered_at, h.updated_at
-         FROM dispatcher.heads h
-         JOIN dispatcher.deliveries d ON d.tenant = h.tenant AND d.kind = h.kind AND d.subject = h.subject
-         JOIN dispatcher.offers o USING (delivery_id)
-         WHERE h.kind = 'order' AND h.status = 'cancelled' AND o.offered_at > h.updated_at`,
-      );
-    } finally {
-      await dataSource.destroy();
-    }
+    return await this.data.query(
+      `SELECT h.order_number, o.offered_at, h.updated_at
+       FROM dispatcher.heads h
+       JOIN dispatcher.deliveries d ON d.tenant = h.tenant AND d.kind = h.kind AND d.subject = h.subject
+       JOIN dispatcher.offers o USING (delivery_id)
+       WHERE h.kind = 'order' AND h.status = 'cancelled' AND o.offered_at > h.updated_at`,
+    );
   }
 
   /** Orders that wait for a recipe that is there. */

@@ -1,10 +1,6 @@
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { deadLetterTopic, topicCatalogue } from '@heddle/contracts';
-import { readTopic } from '@heddle/messaging';
-import type { IncomingMessage, KafkaOptions } from '@heddle/messaging';
-import { createLogger } from '@heddle/platform';
 import type { Heddle } from '@heddle/testing';
 
 export interface OrderLine {
@@ -16,15 +12,9 @@ export interface OrderLine {
   readonly itemQuantity?: number;
 }
 
-/** Recipes and orders for a suite, the names of the files that they owe, and what was set aside. */
+/** Recipes and orders for a suite, and the names of the files that they owe. */
 export class OrderDesk {
-  readonly kafka: KafkaOptions;
-  readonly logger = createLogger({ service: 'e2e', level: 'error' });
-
-  constructor(private readonly heddle: Heddle) {
-    const { kafkaBrokers, topicPrefix } = heddle;
-    this.kafka = { brokers: kafkaBrokers.split(','), clientId: 'e2e', topicPrefix };
-  }
+  constructor(private readonly heddle: Heddle) {}
 
   /** With one production file. */
   async saveRecipe(recipeId: string): Promise<void> {
@@ -41,16 +31,6 @@ export class OrderDesk {
     await this.heddle.client.expect('POST', '/api/v2/recipe/order', [
       { itemId: '1', itemQuantity: 1, ...line },
     ]);
-  }
-
-  read(topic: string): Promise<readonly IncomingMessage[]> {
-    return readTopic(topic, { kafka: this.kafka, logger: this.logger });
-  }
-
-  /** Of all topics. */
-  async deadLetters(): Promise<readonly IncomingMessage[]> {
-    const found = await Promise.all(topicCatalogue.map(({ name }) => this.read(deadLetterTopic(name))));
-    return found.flat();
   }
 }
 

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Heddle, eventually, startKafka, startPostgres } from '@heddle/testing';
 import type { KafkaCluster, LocalPostgres } from '@heddle/testing';
 
+import { HubData } from '../src/hub-data.js';
 import { OrderDesk, filesOf, filesOfAll, sortedFolder } from '../src/order-desk.js';
 import type { OrderLine } from '../src/order-desk.js';
 
@@ -65,7 +66,7 @@ describe('the database away for a minute', () => {
       `slowest answer while away: ${slowestMs.toFixed(0)} ms; all ${String(ORDERS)} orders delivered ` +
         `${(performance.now() - backAt).toFixed(0)} ms after the database was back\n`,
     );
-    expect(await desk.deadLetters()).toEqual([]);
+    expect(await new HubData(heddle).deadLetters()).toEqual([]);
     expect(pids()).toEqual(processes);
   }, 200_000);
 });

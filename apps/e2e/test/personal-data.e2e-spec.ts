@@ -4,11 +4,9 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 
 import { topicCatalogue } from '@heddle/contracts';
-import { readTopic } from '@heddle/messaging';
-import { createDataSource } from '@heddle/persistence';
-import { createLogger } from '@heddle/platform';
 import { Heddle, eventually } from '@heddle/testing';
 
+import { HubData } from '../src/hub-data.js';
 import { testServers } from '../src/test-servers.js';
 
 /** Spelled as nothing else in a run is, so that a hit is a leak. */
@@ -92,12 +90,10 @@ describe('personal data of an association or a cancel', () => {
   type Place = readonly [name: string, text: string];
 
   async function topics(): Promise<readonly Place[]> {
-    const { kafkaBrokers, topicPrefix } = heddle;
-    const kafka = { brokers: kafkaBrokers.split(','), clientId: 'e2e', topicPrefix };
-    const logger = createLogger({ service: 'e2e', level: 'error' });
+    const data = new HubData(heddle);
     const found = await Promise.all(
       topicCatalogue.map(async ({ name }) =>
-        (await readTopic(name, { kafka, logger })).map(({ headers, value, key }): Place => [
+        (await data.read(name)).map(({ headers, value, key }): Place => [
           name,
           `${key ?? ''}${JSON.stringify(headers)}${Buffer.from(value).toString()}`,
         ]),
@@ -107,30 +103,19 @@ describe('personal data of an association or a cancel', () => {
   }
 
   async function tables(): Promise<readonly Place[]> {
-    const dataSource = createDataSource({
-      url: heddle.databaseUrl,
-      poolSize: 1,
-      applicationName: 'e2e',
-      schema: 'dispatcher',
-      migrations: [],
-    });
-    await dataSource.initialize();
-    try {
-      const names = await dataSource.query<{ name: string }[]>(
-        `SELECT format('%I.%I', schemaname, tablename) AS name FROM pg_tables
-         WHERE schemaname NOT IN ('pg_catalog', 'information_schema')`,
+    const data = new HubData(heddle);
+    const names = await data.query<{ name: string }>(
+      `SELECT format('%I.%I', schemaname, tablename) AS name FROM pg_tables
+       WHERE schemaname NOT IN ('pg_catalog', 'information_schema')`,
+    );
+    const places: Place[] = [];
+    for (const { name } of names) {
+      const [row] = await data.query<{ text: string | null }>(
+        `SELECT string_agg(t::text, E'\\n') AS text FROM ${name} t`,
       );
-      const places: Place[] = [];
-      for (const { name } of names) {
-        const [row] = await dataSource.query<{ text: string | null }[]>(
-          `SELECT string_agg(t::text, E'\\n') AS text FROM ${name} t`,
-        );
-        places.push([name, row?.text ?? '']);
-      }
-      return places;
-    } finally {
-      await dataSource.destroy();
+      places.push([name, row?.text ?? '']);
     }
+    return places;
   }
 
   async function logs(): Promise<readonly Place[]> {

@@ -17,11 +17,11 @@ import {
 } from '@heddle/contracts';
 import { DeadLetterStore, KafkaPublisher } from '@heddle/messaging';
 import type { DeadLetter, IncomingMessage } from '@heddle/messaging';
-import { createDataSource } from '@heddle/persistence';
 import { newId } from '@heddle/platform';
 import { Heddle, eventually, startKafka, startPostgres, workspaceRoot } from '@heddle/testing';
 import type { KafkaCluster, LocalPostgres } from '@heddle/testing';
 
+import { HubData } from '../src/hub-data.js';
 import { OrderDesk, filesOfAll, sortedFolder } from '../src/order-desk.js';
 import type { OrderLine } from '../src/order-desk.js';
 
@@ -34,6 +34,7 @@ describe('a message that no try can help', () => {
   let postgres: LocalPostgres;
   let heddle: Heddle;
   let desk: OrderDesk;
+  let data: HubData;
   let publisher: KafkaPublisher;
   let letters: DeadLetterStore;
   /** Lines whose files are owed, over all tests. */
@@ -43,7 +44,8 @@ describe('a message that no try can help', () => {
     [kafka, postgres] = await Promise.all([startKafka(), startPostgres()]);
     heddle = await Heddle.start({ kafkaBrokers: kafka.brokers, databaseUrl: postgres.url });
     desk = new OrderDesk(heddle);
-    const { kafka: options, logger } = desk;
+    data = new HubData(heddle);
+    const { kafka: options, logger } = data;
     publisher = new KafkaPublisher({ kafka: options, logger, metrics: new Registry() });
     letters = new DeadLetterStore({ kafka: options, catalogue: topicCatalogue, publisher, logger });
     await publisher.connect();
@@ -93,24 +95,13 @@ describe('a message that no try can help', () => {
     );
   }
 
-  async function query(sql: string): Promise<void> {
-    const dataSource = createDataSource({
-      url: heddle.databaseUrl,
-      poolSize: 1,
-      applicationName: 'e2e',
-      schema: 'association_store',
-      migrations: [],
-    });
-    await dataSource.initialize();
-    await dataSource.query(sql).finally(() => dataSource.destroy());
-  }
-
-  const forbid = (): Promise<void> =>
-    query(
+  const forbid = (): Promise<unknown> =>
+    data.query(
       `ALTER TABLE association_store.order_items
        ADD CONSTRAINT luck CHECK (item_quantity <> ${String(UNLUCKY)}) NOT VALID`,
     );
-  const allow = (): Promise<void> => query('ALTER TABLE association_store.order_items DROP CONSTRAINT luck');
+  const allow = (): Promise<unknown> =>
+    data.query('ALTER TABLE association_store.order_items DROP CONSTRAINT luck');
 
   /** What `npm run dead-letters` prints. */
   async function deadLetters(...words: readonly string[]): Promise<string> {
@@ -145,7 +136,7 @@ describe('a message that no try can help', () => {
     });
 
     await expectAllDelivered();
-    const found = await desk.deadLetters();
+    const found = await data.deadLetters();
     expect(found.map(({ topic }) => topic)).toEqual([deadLetterTopic(TOPIC.orderReceived)]);
     const [{ headers, key, value }] = found as readonly [IncomingMessage];
     expect(headers).toMatchObject({
@@ -184,7 +175,7 @@ describe('a message that no try can help', () => {
     });
     expect(letter?.words).not.toContain(String(UNLUCKY));
     // Otherwise nothing was bisected.
-    const ofPartition = (await desk.read(TOPIC.orderReceived))
+    const ofPartition = (await data.read(TOPIC.orderReceived))
       .filter(({ partition }) => partition === letter?.origin.partition)
       .map((message) => message.key?.slice(orderKey(heddle.tenant, '').length) ?? '');
     expect(ofPartition.some((name) => name.startsWith('P2'))).toBe(true);
