@@ -1,12 +1,11 @@
-import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import type { Heddle } from '@heddle/testing';
 
-import { HubData } from './hub-data.js';
-import { Ledger, owedFiles } from './ledger.js';
-import type { OwedOrder } from './ledger.js';
+import { CANCEL_REASON, Ledger, owedFiles } from './ledger.js';
+import type { OwedItem, OwedOrder } from './ledger.js';
 
 export interface LedgerPlan {
   readonly orders: number;
@@ -29,31 +28,29 @@ function numbers(seed: number): () => number {
 const RETRY_MS = 150;
 const LATE_RECIPES = 0.1;
 const UPDATED_ORDERS = 0.3;
-const CANCELLED_ORDERS = 0.08;
-const CANCELLED_FIRST = 0.02;
+const CANCELLED_ORDERS = 0.1;
+/** Of all orders, within the cancelled ones. */
+const CANCELLED_FIRST = 0.03;
 const CHANGED_RECIPES = 5;
 const LONGEST_PAUSE_MS = 5_000;
 
 /**
  * Posts orders, updates and cancels at a steady rate, each repeated until the hub acknowledges it, and keeps a ledger of
- * what was acknowledged. What the hub then owes is checked against the factory's folder, the topics and the tables.
+ * what was acknowledged.
  */
 export class LedgerRun {
   readonly ledger = new Ledger();
   /** Answers that were no 202, by status; 0: no answer. */
   readonly refusals = new Map<number, number>();
-  private readonly data: HubData;
   private readonly random = numbers(20_260_101);
   private readonly late: number[] = [];
   private readonly end = new AbortController();
   private probes = 0;
 
   constructor(
-    private readonly heddle: Heddle,
+    readonly heddle: Heddle,
     private readonly plan: LedgerPlan,
-  ) {
-    this.data = new HubData(heddle);
-  }
+  ) {}
 
   private recipeId(index: number): string {
     return `${String(1 + (index % this.plan.recipes))}-LEDGER`;
@@ -110,6 +107,8 @@ export class LedgerRun {
         },
       ],
     });
+    const posted = this.ledger.posted.get(recipeId) ?? new Set();
+    this.ledger.posted.set(recipeId, posted.add(document));
     await this.untilAccepted('/api/v2/recipe', JSON.parse(document));
     this.ledger.recipes.set(recipeId, document);
   }
@@ -122,36 +121,39 @@ export class LedgerRun {
     const picked = [random(), random(), random()].map((part) =>
       this.recipeId(Math.floor(part * this.plan.recipes)),
     );
-    const line = (item: number, quantity: number): [object, string] => {
-      const recipeId = picked[item] ?? '';
-      return [{ recipeId, orderNumber, orderId, itemId: String(item + 1), itemQuantity: quantity }, recipeId];
-    };
-    const cancel = { orderNumber, orderId, reason: 'customer' };
+    const line = (item: number, itemQuantity: number): OwedItem => ({
+      itemId: String(item + 1),
+      recipeId: picked[item] ?? '',
+      itemQuantity,
+    });
     const owed = this.ledger.order(orderNumber, orderId);
 
-    if (fate < CANCELLED_FIRST) await this.cancel(owed, cancel);
-    const lines = second < 0.4 ? [line(0, 1), line(1, 2)] : [line(0, 1)];
-    await this.associate(owed, lines);
-    if (fate >= CANCELLED_FIRST && fate < CANCELLED_ORDERS) {
-      await delay(pause);
-      await this.cancel(owed, cancel);
+    if (fate < CANCELLED_FIRST) await this.cancel(owed);
+    await this.associate(owed, second < 0.4 ? [line(0, 1), line(1, 2)] : [line(0, 1)]);
+    if (fate < CANCELLED_FIRST) return;
+    if (fate < CANCELLED_ORDERS) {
+      // Some at once, so that a cancel also meets deliveries that are on their way.
+      if (second < 0.7) await delay(pause);
+      await this.cancel(owed);
     } else if (fate < CANCELLED_ORDERS + UPDATED_ORDERS) {
       await delay(pause);
-      await this.associate(owed, second < 0.5 ? [line(2, 1)] : [line(0, 7)]);
+      if (second < 0.5) await this.associate(owed, [line(2, 1)]);
+      // One right after the other: the last word counts.
+      else for (const quantity of [7, 3]) await this.associate(owed, [line(0, quantity)]);
     }
   }
 
-  private async associate(owed: OwedOrder, lines: readonly [object, string][]): Promise<void> {
-    await this.untilAccepted(
-      '/api/v2/recipe/order',
-      lines.map(([body]) => body),
-    );
-    for (const [, recipeId] of lines) owed.recipeIds.add(recipeId);
+  private async associate(owed: OwedOrder, items: readonly OwedItem[]): Promise<void> {
+    const { orderNumber, orderId } = owed;
+    const associations = items.map((item) => ({ orderNumber, orderId, ...item }));
+    await this.untilAccepted('/api/v2/recipe/order', associations);
+    owed.associate(items);
   }
 
-  private async cancel(owed: OwedOrder, body: object): Promise<void> {
-    await this.untilAccepted('/api/v2/order/cancel', [body]);
-    owed.cancelled = true;
+  private async cancel(owed: OwedOrder): Promise<void> {
+    const { orderNumber, orderId } = owed;
+    await this.untilAccepted('/api/v2/order/cancel', [{ orderNumber, orderId, reason: CANCEL_REASON }]);
+    owed.cancel();
   }
 
   /** What an OMS does: the same request again until it is acknowledged. */
@@ -182,9 +184,7 @@ export class LedgerRun {
     const orderId = `8${String(this.probes).padStart(6, '0')}`;
     const recipeId = [...this.ledger.recipes.keys()][0] ?? '';
     const owed = this.ledger.order(orderNumber, orderId);
-    await this.associate(owed, [
-      [{ recipeId, orderNumber, orderId, itemId: '1', itemQuantity: 1 }, recipeId],
-    ]);
+    await this.associate(owed, [{ recipeId, itemId: '1', itemQuantity: 1 }]);
     const [expected = ''] = owedFiles(owed);
     for (;;) {
       const there = await readFile(join(this.heddle.sftpDirectory, expected)).then(
@@ -197,83 +197,5 @@ export class LedgerRun {
         throw new Error(`${expected} was not there after ${String(Math.round(elapsedMs))} ms`);
       await delay(25);
     }
-  }
-
-  /** Faults of the factory's folder against the ledger; empty when every debt is paid. */
-  async folderFaults(): Promise<readonly string[]> {
-    const present = new Set(await readdir(this.heddle.sftpDirectory));
-    const faults: string[] = [];
-    const allowed = new Set<string>();
-    for (const order of this.ledger.orders.values()) {
-      for (const name of owedFiles(order)) {
-        allowed.add(name);
-        if (!present.has(name)) {
-          if (!order.cancelled) faults.push(`missing: ${name}`);
-          continue;
-        }
-        if (order.cancelled) continue;
-        const content = await readFile(join(this.heddle.sftpDirectory, name), 'utf8');
-        if (content !== this.owedContent(name)) faults.push(`wrong bytes: ${name}`);
-      }
-    }
-    for (const name of present) if (!allowed.has(name)) faults.push(`nobody ordered: ${name}`);
-    return faults;
-  }
-
-  private owedContent(name: string): string | undefined {
-    const recipeId = /_R_(.+)_(?:Recipe|Production-Front)\./.exec(name)?.[1] ?? '';
-    return name.endsWith('.json')
-      ? this.ledger.recipes.get(recipeId)
-      : `production of ${recipeId}\n`.repeat(200);
-  }
-
-  /** Order events whose first occurrences by event id do not have strictly rising versions on their topic. */
-  async versionFaults(): Promise<readonly string[]> {
-    const faults: string[] = [];
-    for (const topic of ['order.submitted', 'order.updated', 'order.cancelled']) {
-      const seen = new Set<string>();
-      const highest = new Map<string, number>();
-      for (const message of await this.data.read(topic)) {
-        const id = message.headers['ce_id'] ?? '';
-        if (seen.has(id)) continue;
-        seen.add(id);
-        const { orderUid, version } = JSON.parse(Buffer.from(message.value).toString()) as {
-          orderUid: string;
-          version: number;
-        };
-        const before = highest.get(orderUid) ?? 0;
-        if (version <= before)
-          faults.push(`${topic}: ${orderUid} version ${String(version)} after ${String(before)}`);
-        highest.set(orderUid, version);
-      }
-    }
-    return faults;
-  }
-
-  async deadLetters(): Promise<readonly string[]> {
-    const found = await this.data.deadLetters();
-    return found.map(({ topic, headers }) => `${topic}: ${JSON.stringify(headers)}`);
-  }
-
-  /** Deliveries of cancelled orders that were offered after the dispatcher had processed the cancel. */
-  async offersAfterCancel(): Promise<readonly unknown[]> {
-    return await this.data.query(
-      `SELECT h.order_number, o.offered_at, h.updated_at
-       FROM dispatcher.heads h
-       JOIN dispatcher.deliveries d ON d.tenant = h.tenant AND d.kind = h.kind AND d.subject = h.subject
-       JOIN dispatcher.offers o USING (delivery_id)
-       WHERE h.kind = 'order' AND h.status = 'cancelled' AND o.offered_at > h.updated_at`,
-    );
-  }
-
-  /** Orders that wait for a recipe that is there. */
-  async missedLinks(): Promise<readonly string[]> {
-    const page = (await this.heddle.client.expect(
-      'GET',
-      '/api/v2/orders?waitingForRecipe=true&limit=200',
-    )) as {
-      items: readonly { orderNumber: string }[];
-    };
-    return page.items.map(({ orderNumber }) => orderNumber);
   }
 }
