@@ -257,7 +257,7 @@ async function rawRate(dataSource: DataSource, chunks: readonly RawChunk[]): Pro
           await insert(tx, 'orders', orders);
           await insert(tx, 'order_items', items);
           await insert(tx, 'order_versions', versions);
-          await enqueue(tx, SCHEMA, events);
+          enqueue(tx, SCHEMA, events);
         });
       }
     }),

@@ -117,12 +117,30 @@ describe('a chunk of order messages', () => {
     await store.takeOrders(first);
     await store.takeOrders({
       ...second,
-      firstOffset: first.firstOffset,
+      chunks: second.chunks.map((chunk) => ({ ...chunk, firstOffset: '0' })),
       events: [...first.events, ...second.events],
     });
     expect((await store.published()).map(summary)).toEqual([
       'order.submitted 1 v1 submitted open',
       'order.updated 1 v2 items-changed open',
+    ]);
+  });
+
+  it('takes several partitions at once, and skips in each what was there before', async () => {
+    const [one, other] = [0, 1].map((partition) =>
+      store.ordersBatch(partition, [{ order: `of ${String(partition)}`, items: [{ item: 'a' }] }]),
+    );
+    const more = store.ordersBatch(1, [{ order: 'of 1', items: [{ item: 'b' }] }]);
+    await store.takeOrders(other!);
+    await store.takeOrders({
+      topic: one!.topic,
+      chunks: [...one!.chunks, ...more.chunks],
+      events: [...one!.events, ...other!.events, ...more.events],
+    });
+    expect((await store.published()).map(summary)).toEqual([
+      'order.submitted of 1 v1 submitted open',
+      'order.submitted of 0 v1 submitted open',
+      'order.updated of 1 v2 items-changed open',
     ]);
   });
 
@@ -352,7 +370,7 @@ describe('no link is missed and nobody waits for ever', () => {
       const recipes = await shareRecipes(tx, [name]);
       looked.resolve(undefined);
       await go.promise;
-      await writeOrders(tx, result, recipes, new Date());
+      writeOrders(tx, result, recipes, new Date());
     });
     await looked.promise;
     const saved = store.save(recipe('R1'));
@@ -375,7 +393,7 @@ describe('no link is missed and nobody waits for ever', () => {
       const facts = factsOf(event!.data, PUBLIC);
       const message = { offset: 0n, replayed: false, traceparent: undefined, data: event!.data, facts };
       const result = foldRecipes(await lockRecipes(tx, [name]), [message]);
-      await writeRecipes(tx, result, new Date());
+      writeRecipes(tx, result, new Date());
       expect(await queueLinks(tx, result, new Date())).toBe(0);
       locked.resolve(undefined);
       await go.promise;

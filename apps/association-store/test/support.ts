@@ -226,9 +226,15 @@ export class StoreUnderTest {
     });
     return {
       topic,
-      partition,
-      firstOffset: String(first),
-      nextOffset: String(first + entries.length),
+      chunks: [
+        {
+          topic,
+          partition,
+          firstOffset: String(first),
+          nextOffset: String(first + entries.length),
+          cluster: 'test',
+        },
+      ],
       events,
     };
   }

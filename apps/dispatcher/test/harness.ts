@@ -12,7 +12,7 @@ import type {
   Trigger,
 } from '@heddle/contracts';
 import { DeliveryAttemptedV1, DeliveryFinishedV1, TOPIC } from '@heddle/contracts';
-import type { EventBatch, ReceivedEvent } from '@heddle/messaging';
+import type { PartitionChunk, ReceivedEvent } from '@heddle/messaging';
 import { connectDataSource, execute, inTransaction, query, runMigrations } from '@heddle/persistence';
 import type { DataSource } from '@heddle/persistence';
 import { newId, newTraceparent } from '@heddle/platform';
@@ -178,8 +178,12 @@ export class Bench {
     const first = this.offset;
     this.offset += BigInt(events.length);
     return await this.events.apply(
-      chunkOf(ORDER_TOPICS[trigger], first, this.offset),
-      events.map((event, index) => ({ ...orderFact(trigger, event), offset: first + BigInt(index) })),
+      chunksOf(ORDER_TOPICS[trigger], first, this.offset),
+      events.map((event, index) => ({
+        ...orderFact(trigger, event),
+        partition: 0,
+        offset: String(first + BigInt(index)),
+      })),
     );
   }
 
@@ -187,10 +191,11 @@ export class Bench {
     const first = this.offset;
     this.offset += BigInt(recipes.length);
     return await this.events.apply(
-      chunkOf(TOPIC.recipeCreated, first, this.offset),
+      chunksOf(TOPIC.recipeCreated, first, this.offset),
       recipes.map((recipe, index) => ({
         ...recipeFact(received(TOPIC.recipeCreated, recipe, recipe.tenant)),
-        offset: first + BigInt(index),
+        partition: 0,
+        offset: String(first + BigInt(index)),
       })),
     );
   }
@@ -226,7 +231,8 @@ export class Bench {
     const first = this.offset;
     this.offset += BigInt(reports.length);
     return await this.reports.apply({
-      ...chunkOf(TOPIC.deliveryAttempted, first, this.offset),
+      topic: TOPIC.deliveryAttempted,
+      chunks: chunksOf(TOPIC.deliveryAttempted, first, this.offset),
       events: reports.map((report, index) => ({
         ...received(TOPIC.deliveryAttempted, DeliveryAttemptedV1.parse(report), report.tenant),
         offset: String(first + BigInt(index)),
@@ -266,8 +272,8 @@ export class Bench {
   }
 }
 
-function chunkOf(topic: string, first: bigint, next: bigint): Omit<EventBatch, 'events'> {
-  return { topic, partition: 0, firstOffset: String(first), nextOffset: String(next) };
+function chunksOf(topic: string, first: bigint, next: bigint): readonly PartitionChunk[] {
+  return [{ topic, partition: 0, firstOffset: String(first), nextOffset: String(next), cluster: 'test' }];
 }
 
 export function received<T>(topic: string, data: T, tenant: string): ReceivedEvent<T> {

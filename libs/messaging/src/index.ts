@@ -8,7 +8,14 @@ export type {
   DeadLetterStoreOptions,
   ReplayResult,
 } from './lib/dead-letter-store.js';
-export type { BatchResult, EventBatch, IncomingMessage, OutgoingEvent, ReceivedEvent } from './lib/events.js';
+export type {
+  BatchResult,
+  EventBatch,
+  IncomingMessage,
+  OutgoingEvent,
+  PartitionChunk,
+  ReceivedEvent,
+} from './lib/events.js';
 export { kafkaConfig, kafkaOptions } from './lib/kafka-config.js';
 export type { KafkaConfig, KafkaOptions } from './lib/kafka-config.js';
 export { KafkaPublisher } from './lib/kafka-publisher.js';

@@ -69,8 +69,63 @@ describe('a published event', () => {
       },
       { withinMs: 15_000 },
     );
-    expect(batches[0]).toMatchObject({ topic: TOPIC, partition: 0, firstOffset: '0', nextOffset: '3' });
+    expect(batches[0]).toMatchObject({
+      topic: TOPIC,
+      chunks: [{ topic: TOPIC, partition: 0, firstOffset: '0', nextOffset: '3' }],
+    });
+    expect(batches[0]?.chunks[0]?.cluster).toMatch(/^[\w-]{22}$/);
     expect(batches[0]?.events.map(({ data }) => data.n)).toEqual([1, 2]);
+  }, 30_000);
+});
+
+describe('what lies in several partitions', () => {
+  let bench: Bench;
+  afterEach(() => bench.close());
+
+  it('comes in one call, each partition with its own offsets', async () => {
+    bench = await Bench.open();
+    const keys = ['demo:a', 'demo:b', 'demo:c', 'demo:d', 'demo:e', 'demo:f', 'demo:g', 'demo:h'];
+    for (const key of keys) await bench.publish(key, 1, 2);
+    const batches: EventBatch<Thing>[] = [];
+    await bench.consume((batch) => {
+      batches.push(batch);
+      return Promise.resolve(undefined);
+    });
+    await eventually(
+      () => {
+        expect(batches.flatMap(({ events }) => events)).toHaveLength(16);
+      },
+      { withinMs: 15_000 },
+    );
+    expect(batches).toHaveLength(1);
+    const [batch] = batches;
+    for (const { partition, nextOffset } of batch!.chunks) {
+      const own = batch!.events.filter((event) => event.partition === partition);
+      expect(own.map(({ offset }) => offset)).toEqual(own.map((_, index) => String(index)));
+      expect(nextOffset).toBe(String(own.length));
+    }
+  }, 30_000);
+
+  it('is set aside alone where it is poison: what came along with it is handled', async () => {
+    bench = await Bench.open();
+    const keys = ['demo:a', 'demo:b', 'demo:c', 'demo:d', 'demo:e'];
+    for (const key of keys) await bench.publish(key, 1, 2, 3);
+    const committed: string[] = [];
+    const consumer = await bench.consume(({ events }) => {
+      if (events.some(({ key, data }) => key === 'demo:c' && data.n === 2))
+        return Promise.reject(new RangeError('poison'));
+      committed.push(...events.map(({ key, data }) => `${key} ${String(data.n)}`));
+      return Promise.resolve(undefined);
+    });
+    await eventually(
+      () => {
+        expect(committed).toHaveLength(14);
+      },
+      { withinMs: 20_000 },
+    );
+    expect(new Set(committed).size).toBe(14);
+    expect(committed).not.toContain('demo:c 2');
+    expect(await consumer.metrics.getSingleMetricAsString('heddle_dead_letters_total')).toMatch(/} 1$/m);
   }, 30_000);
 });
 

@@ -75,7 +75,7 @@ function startWriting(): { stop(): Promise<{ committed: number; faults: unknown[
           );
           const id = String(raised?.version);
           const time = new Date().toISOString();
-          await enqueue(tx, SCHEMA, [{ topic: 't', key, id, type: 'x', time, tenant: 'demo', data: '{}' }]);
+          enqueue(tx, SCHEMA, [{ topic: 't', key, id, type: 'x', time, tenant: 'demo', data: '{}' }]);
         });
         committed += 1;
         relay.nudge();

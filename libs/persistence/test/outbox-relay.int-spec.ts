@@ -162,7 +162,7 @@ describe('enqueue', () => {
 
   it('leaves nothing to publish when its transaction is rolled back', async () => {
     const work = inTransaction(database.dataSource, async (tx) => {
-      await enqueue(tx, SCHEMA, [anEvent('k', 'a')]);
+      enqueue(tx, SCHEMA, [anEvent('k', 'a')]);
       throw new RangeError('of our own');
     });
     await expect(work).rejects.toThrow(RangeError);
@@ -426,7 +426,7 @@ describe('several outbox relays', () => {
              ON CONFLICT (key) DO UPDATE SET version = c.version + 1 RETURNING key, version`,
             [keys],
           );
-          await enqueue(
+          enqueue(
             tx,
             SCHEMA,
             raised.map(({ key, version }) => anEvent(key, String(version))),

@@ -6,6 +6,7 @@ import {
   AUDIT_DDL,
   IDEMPOTENCY_DDL,
   OUTBOX_DDL,
+  POSITIONS_CLUSTER_DDL,
   connectDataSource,
   createDataSource,
   migration,
@@ -22,7 +23,10 @@ export const quiet = createLogger({
 
 /** Tables that only these tests use, beside those of the library. */
 const migrations = [
-  migration('CreateLoom1763700000000', OUTBOX_DDL(SCHEMA) + IDEMPOTENCY_DDL(SCHEMA) + AUDIT_DDL(SCHEMA)),
+  migration(
+    'CreateLoom1763700000000',
+    [OUTBOX_DDL, POSITIONS_CLUSTER_DDL, IDEMPOTENCY_DDL, AUDIT_DDL].map((ddl) => ddl(SCHEMA)).join(''),
+  ),
   migration(
     'CreateThreads1763700000001',
     `CREATE TABLE loom.threads (id integer PRIMARY KEY, colour text NOT NULL CHECK (colour <> 'none'))`,

@@ -64,6 +64,37 @@ describe('inTransaction', () => {
     await expectNothingTaken();
   });
 
+  it('commits statements that nobody waited for, in the order in which they were sent', async () => {
+    const last = await inTransaction(database.dataSource, async (tx) => {
+      tx.post(`INSERT INTO loom.threads VALUES (11, 'lime')`);
+      tx.post(`UPDATE loom.threads SET colour = 'teal' WHERE id = 11`);
+      const [, seen] = await Promise.all([
+        tx.execute(`DELETE FROM loom.threads WHERE colour = 'lime'`),
+        tx.query<{ colour: string }>(`SELECT colour FROM loom.threads WHERE id = 11`),
+      ]);
+      tx.post(`DELETE FROM loom.threads WHERE id = 11`);
+      return seen[0]?.colour;
+    });
+    expect(last).toBe('teal');
+    expect(await colours()).toEqual(['red', 'blue']);
+    await expectNothingTaken();
+  });
+
+  it('rejects with the fault of a statement that nobody waited for, not with what that made of later ones', async () => {
+    const silent = inTransaction(database.dataSource, (tx) => {
+      tx.post(`INSERT INTO loom.threads VALUES (12, 'none')`);
+      tx.post(`INSERT INTO loom.threads VALUES (13, 'pink')`);
+    });
+    expect(await rejectionOf(silent)).toMatchObject({ sqlState: '23514', fault: 'poison' });
+    const answered = inTransaction(database.dataSource, async (tx) => {
+      tx.post(`INSERT INTO loom.threads VALUES (12, 'none')`);
+      await tx.query('SELECT colour FROM loom.threads');
+    });
+    expect(await rejectionOf(answered)).toMatchObject({ sqlState: '23514', fault: 'poison' });
+    expect(await colours()).toEqual(['red', 'blue']);
+    await expectNothingTaken();
+  });
+
   it('does not pretend to commit after a statement failed that nobody looked at', async () => {
     const work = inTransaction(database.dataSource, async (tx) => {
       await tx.execute(`INSERT INTO loom.threads VALUES (4, 'black')`);

@@ -74,7 +74,7 @@ async function linkSome(dataSource: DataSource, maxOrders: number): Promise<Link
     const writes = { newOrders: [], changedOrders, items: [], changes };
     // What cannot be cut has to pass.
     const maxBytes = maxOrders > 1 ? MAX_EVENTS_BYTES : Infinity;
-    const leftOut = await writeOrders(tx, writes, recipes, now, maxBytes);
+    const leftOut = writeOrders(tx, writes, recipes, now, maxBytes);
 
     const places = Map.groupBy(found, ({ due_id }) => due_id);
     const isDone = ({ id }: DueRow): boolean => (places.get(id)?.length ?? 0) < share;

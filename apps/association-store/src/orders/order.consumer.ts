@@ -4,7 +4,7 @@ import { EventPattern, Payload } from '@nestjs/microservices';
 import { CANCELLATION_RECEIVED, TOPIC, recipeKey } from '@heddle/contracts';
 import type { AssociationReceivedV1, CancellationReceivedV1 } from '@heddle/contracts';
 import type { EventBatch, ReceivedEvent } from '@heddle/messaging';
-import { OutboxRelay, inTransaction, movePosition } from '@heddle/persistence';
+import { OutboxRelay, inTransaction, movePositions } from '@heddle/persistence';
 import type { Tx } from '@heddle/persistence';
 import { LOGGER, newId } from '@heddle/platform';
 import type { Logger } from '@heddle/platform';
@@ -60,7 +60,7 @@ export class OrderConsumer {
       this.tell(outcome.result, outcome.leftOut);
     } catch (error) {
       if (error instanceof TooMuchAtOnceError && batch.events.length > 1) {
-        await this.inHalves(batch);
+        await this.inParts(batch);
         return;
       }
       this.placed.clear();
@@ -68,21 +68,26 @@ export class OrderConsumer {
     }
   }
 
-  /** Many messages about one large order: each event carries all of it. Each half has its own position. */
-  private async inHalves(batch: OrderBatch): Promise<void> {
-    const middle = Math.ceil(batch.events.length / 2);
-    const [first, second] = [batch.events.slice(0, middle), batch.events.slice(middle)];
-    const cut = second[0]?.offset ?? batch.nextOffset;
-    await this.received({ ...batch, events: first, nextOffset: cut });
-    await this.received({ ...batch, events: second, firstOffset: cut });
+  /** Many messages about one large order: each event carries all of it. Each part has its own position. */
+  private async inParts({ topic, chunks, events }: OrderBatch): Promise<void> {
+    for (const chunk of chunks) {
+      const own = events.filter(({ partition }) => partition === chunk.partition);
+      if (chunks.length > 1) {
+        await this.received({ topic, chunks: [chunk], events: own });
+        continue;
+      }
+      const middle = Math.ceil(own.length / 2);
+      const cut = own[middle]?.offset ?? chunk.nextOffset;
+      await this.received({ topic, chunks: [{ ...chunk, nextOffset: cut }], events: own.slice(0, middle) });
+      await this.received({ topic, chunks: [{ ...chunk, firstOffset: cut }], events: own.slice(middle) });
+    }
   }
 
   private async take(
     tx: Tx,
     batch: OrderBatch,
   ): Promise<{ result: FoldResult; leftOut: number } | undefined> {
-    const consumedBefore = await movePosition(tx, SCHEMA, batch);
-    const fresh = batch.events.filter(({ offset }) => BigInt(offset) >= consumedBefore);
+    const fresh = batch.events.filter(await movePositions(tx, SCHEMA, batch.chunks));
     if (fresh.length === 0) return undefined;
 
     const names = new Map(
@@ -97,11 +102,11 @@ export class OrderConsumer {
     const unplaced = result.items
       .map(({ tenant, item: { recipeId } }) => ({ tenant, recipeId }))
       .filter(({ tenant, recipeId }) => !this.placed.has(recipeKey(tenant, recipeId)));
-    await insertPlaceholders(tx, distinctRecipes(unplaced), now);
+    insertPlaceholders(tx, distinctRecipes(unplaced), now);
     const recipes = await shareRecipes(tx, recipesOf([...result.newOrders, ...result.changedOrders]));
     // What cannot be cut has to pass.
     const maxBytes = batch.events.length > 1 ? MAX_EVENTS_BYTES : Infinity;
-    return { result, leftOut: await writeOrders(tx, result, recipes, now, maxBytes) };
+    return { result, leftOut: writeOrders(tx, result, recipes, now, maxBytes) };
   }
 
   /** After the commit: what is rolled back is neither counted nor logged. */

@@ -119,9 +119,9 @@ export interface RecipeName {
  * Makes sure that every recipe has a row to lock. Before any lock on a recipe, by everybody: a transaction that
  * waited here while it held one could be waited for in turn.
  */
-export async function insertPlaceholders(tx: Tx, recipes: readonly RecipeName[], now: Date): Promise<void> {
+export function insertPlaceholders(tx: Tx, recipes: readonly RecipeName[], now: Date): void {
   if (recipes.length === 0) return;
-  await tx.execute(
+  tx.post(
     `INSERT INTO ${SCHEMA}.recipes (tenant, recipe_id, version, files, created_at, updated_at)
      SELECT tenant, "recipeId", 0, '[]', $2, $2
      FROM json_to_recordset($1) AS k (tenant text, "recipeId" text)
@@ -215,20 +215,20 @@ function weightOf(changes: readonly OrderChange[], recipes: RecipeStates): numbe
  * @returns how many file lists had to be left out of documents, see `documentText`.
  * @throws {TooMuchAtOnceError} before it writes anything.
  */
-export async function writeOrders(
+export function writeOrders(
   tx: Tx,
   { newOrders, changedOrders, items, changes }: OrderWrites,
   recipes: RecipeStates,
   now: Date,
   maxBytes: number = MAX_EVENTS_BYTES,
-): Promise<number> {
+): number {
   if (weightOf(changes, recipes) > maxBytes) throw new TooMuchAtOnceError();
   const at = now.toISOString();
-  if (newOrders.length > 0) await insertOrders(tx, newOrders, at);
-  if (changedOrders.length > 0) await updateOrders(tx, changedOrders, at);
+  if (newOrders.length > 0) insertOrders(tx, newOrders, at);
+  if (changedOrders.length > 0) updateOrders(tx, changedOrders, at);
   const rows = itemRows([...newOrders, ...changedOrders], items, recipes);
-  if (rows.inserts.length > 0) await insertItems(tx, rows.inserts, at);
-  if (rows.updates.length > 0) await updateItems(tx, rows.updates);
+  if (rows.inserts.length > 0) insertItems(tx, rows.inserts, at);
+  if (rows.updates.length > 0) updateItems(tx, rows.updates);
   if (changes.length === 0) return 0;
 
   let leftOut = 0;
@@ -247,8 +247,8 @@ export async function writeOrders(
       data: document.text,
     };
   });
-  await insertVersions(tx, changes, events, at);
-  await enqueue(tx, SCHEMA, events);
+  insertVersions(tx, changes, events, at);
+  enqueue(tx, SCHEMA, events);
   return leftOut;
 }
 
@@ -325,8 +325,8 @@ function orderRows(orders: readonly OrderState[]): string {
 // New rows and changed ones are told apart under the locks, so neither statement needs ON CONFLICT, which makes
 // every insert a third dearer.
 
-async function insertOrders(tx: Tx, orders: readonly OrderState[], at: string): Promise<void> {
-  await tx.execute(
+function insertOrders(tx: Tx, orders: readonly OrderState[], at: string): void {
+  tx.post(
     `INSERT INTO ${SCHEMA}.orders (order_uid, tenant, channel, order_number, order_id, ordinal, status, version,
                                    reason, cancel_reason, accepted_at, created_at, updated_at)
      SELECT order_uid, tenant, channel, order_number, order_id, ordinal, status, version, reason, cancel_reason,
@@ -338,8 +338,8 @@ async function insertOrders(tx: Tx, orders: readonly OrderState[], at: string): 
   );
 }
 
-async function updateOrders(tx: Tx, orders: readonly OrderState[], at: string): Promise<void> {
-  await tx.execute(
+function updateOrders(tx: Tx, orders: readonly OrderState[], at: string): void {
+  tx.post(
     `UPDATE ${SCHEMA}.orders AS o
      SET order_id = i.order_id, status = i.status, version = i.version, reason = i.reason,
          cancel_reason = i.cancel_reason, accepted_at = i.accepted_at, updated_at = $2::timestamptz
@@ -351,8 +351,8 @@ async function updateOrders(tx: Tx, orders: readonly OrderState[], at: string): 
   );
 }
 
-async function insertItems(tx: Tx, rows: readonly ItemWrite[], at: string): Promise<void> {
-  await tx.execute(
+function insertItems(tx: Tx, rows: readonly ItemWrite[], at: string): void {
+  tx.post(
     `INSERT INTO ${SCHEMA}.order_items (order_uid, item_id, recipe_id, tenant, item_quantity, position, listed,
                                         last_offset, recipe_version, created_at)
      SELECT order_uid, item_id, recipe_id, tenant, item_quantity, position, listed, last_offset, recipe_version,
@@ -364,8 +364,8 @@ async function insertItems(tx: Tx, rows: readonly ItemWrite[], at: string): Prom
   );
 }
 
-async function updateItems(tx: Tx, rows: readonly ItemWrite[]): Promise<void> {
-  await tx.execute(
+function updateItems(tx: Tx, rows: readonly ItemWrite[]): void {
+  tx.post(
     `UPDATE ${SCHEMA}.order_items AS o
      SET item_quantity = i.item_quantity, listed = i.listed, last_offset = i.last_offset,
          recipe_version = i.recipe_version
@@ -377,12 +377,12 @@ async function updateItems(tx: Tx, rows: readonly ItemWrite[]): Promise<void> {
   );
 }
 
-async function insertVersions(
+function insertVersions(
   tx: Tx,
   changes: readonly OrderChange[],
   events: readonly OutboxRow[],
   at: string,
-): Promise<void> {
+): void {
   const rows = changes.map(({ order }, index) => ({
     order_uid: order.orderUid,
     version: order.version,
@@ -390,7 +390,7 @@ async function insertVersions(
     event_id: events[index]?.id,
     accepted_at: order.acceptedAt,
   }));
-  await tx.execute(
+  tx.post(
     `INSERT INTO ${SCHEMA}.order_versions (order_uid, version, reason, event_id, accepted_at, updated_at)
      SELECT order_uid, version, reason, event_id, accepted_at, $2::timestamptz
      FROM json_to_recordset($1) AS i (

@@ -4,7 +4,7 @@ import { EventPattern, Payload } from '@nestjs/microservices';
 import { RECIPE_CREATED, RECIPE_UPDATED, TOPIC, recipeKey } from '@heddle/contracts';
 import type { RecipeReceivedV1 } from '@heddle/contracts';
 import type { EventBatch } from '@heddle/messaging';
-import { OutboxRelay, enqueue, inTransaction, movePosition } from '@heddle/persistence';
+import { OutboxRelay, enqueue, inTransaction, movePositions } from '@heddle/persistence';
 import type { OutboxRow } from '@heddle/persistence';
 import { childOf, newId } from '@heddle/platform';
 import { DataSource } from 'typeorm';
@@ -36,9 +36,9 @@ export class RecipeConsumer {
     // Parsing and hashing hold no connection.
     const read = batch.events.map((event) => ({ event, facts: factsOf(event.data, this.publicUrl) }));
     const result = await inTransaction(this.dataSource, async (tx) => {
-      const consumedBefore = await movePosition(tx, SCHEMA, batch);
+      const isFresh = await movePositions(tx, SCHEMA, batch.chunks);
       const messages = read
-        .filter(({ event }) => BigInt(event.offset) >= consumedBefore)
+        .filter(({ event }) => isFresh(event))
         .map(({ event: { offset, originOffset, traceparent, data }, facts }) => ({
           offset: BigInt(originOffset ?? offset),
           replayed: originOffset !== undefined,
@@ -50,10 +50,10 @@ export class RecipeConsumer {
 
       const now = new Date();
       const names = distinctRecipes(messages.map(({ data }) => data));
-      await insertPlaceholders(tx, names, now);
+      insertPlaceholders(tx, names, now);
       const folded = foldRecipes(await lockRecipes(tx, names), messages);
-      await writeRecipes(tx, folded, now);
-      await enqueue(
+      writeRecipes(tx, folded, now);
+      enqueue(
         tx,
         SCHEMA,
         folded.changes.map((change) => eventOf(change, now)),

@@ -32,9 +32,9 @@ export async function lockRecipes(tx: Tx, recipes: readonly RecipeName[]): Promi
   }));
 }
 
-export async function writeRecipes(tx: Tx, { heads, changes }: RecipeFoldResult, now: Date): Promise<void> {
+export function writeRecipes(tx: Tx, { heads, changes }: RecipeFoldResult, now: Date): void {
   if (heads.length === 0) return;
-  await tx.execute(
+  tx.post(
     `UPDATE ${SCHEMA}.recipes AS r
      SET version = i.version, sha256 = i.sha256, last_offset = i.last_offset, files = coalesce(i.files, r.files),
          updated_at = CASE WHEN i.files IS NULL THEN r.updated_at ELSE $2 END
@@ -56,7 +56,7 @@ export async function writeRecipes(tx: Tx, { heads, changes }: RecipeFoldResult,
     ],
   );
   if (changes.length === 0) return;
-  await tx.execute(
+  tx.post(
     `INSERT INTO ${SCHEMA}.recipe_versions
        (tenant, recipe_id, version, channel, document, text_sha256, files, temporary, accepted_at, created_at)
      SELECT tenant, recipe_id, version, channel, document, text_sha256, files, temporary, accepted_at, $2

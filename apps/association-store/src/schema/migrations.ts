@@ -1,4 +1,4 @@
-import { OUTBOX_DDL, migration } from '@heddle/persistence';
+import { OUTBOX_DDL, POSITIONS_CLUSTER_DDL, migration } from '@heddle/persistence';
 import type { MigrationClass } from '@heddle/persistence';
 
 export const SCHEMA = 'association_store';
@@ -123,5 +123,12 @@ const CreateRecipes = migration(
 
 const CreateOutbox = migration('CreateOutbox1763700000002', OUTBOX_DDL(SCHEMA));
 
+const PositionsPerCluster = migration('PositionsPerCluster1763700000003', POSITIONS_CLUSTER_DDL(SCHEMA));
+
 /** Oldest first. */
-export const migrations: readonly MigrationClass[] = [CreateOrders, CreateRecipes, CreateOutbox];
+export const migrations: readonly MigrationClass[] = [
+  CreateOrders,
+  CreateRecipes,
+  CreateOutbox,
+  PositionsPerCluster,
+];

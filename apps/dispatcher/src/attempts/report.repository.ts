@@ -2,7 +2,7 @@ import { Inject, Injectable } from '@nestjs/common';
 
 import type { DeliveryAttemptedV1, DeliveryCode, Receipt } from '@heddle/contracts';
 import type { EventBatch } from '@heddle/messaging';
-import { enqueue, inTransaction, movePosition, query } from '@heddle/persistence';
+import { enqueue, inTransaction, movePositions, query } from '@heddle/persistence';
 import type { DataSource, Tx } from '@heddle/persistence';
 import { LOGGER, traceIdOf } from '@heddle/platform';
 import type { Logger } from '@heddle/platform';
@@ -110,21 +110,18 @@ export class ReportRepository {
   ) {}
 
   /**
-   * Applies a chunk of one partition in one transaction with a constant number of statements. Only the current
+   * Applies a batch in one transaction with a constant number of statements. Only the current
    * offer moves its delivery; receipts of older offers are kept, and where they complete a delivery that is
    * still open and not under way, it has succeeded.
    *
    * @returns whether something may have become ready.
    */
   async apply(batch: EventBatch<DeliveryAttemptedV1>): Promise<boolean> {
-    const { topic, partition, firstOffset, nextOffset } = batch;
     const settled = await inTransaction(this.dataSource, async (tx): Promise<Settled | undefined> => {
-      const consumedBefore = await movePosition(tx, SCHEMA, { topic, partition, firstOffset, nextOffset });
-      const reports = batch.events.flatMap(({ offset, data }) =>
-        BigInt(offset) >= consumedBefore ? [data] : [],
-      );
+      const isFresh = await movePositions(tx, SCHEMA, batch.chunks);
+      const reports = batch.events.filter(isFresh).map(({ data }) => data);
       if (reports.length === 0) return undefined;
-      await hear(tx, reports);
+      hear(tx, reports);
 
       const telling = reports.filter((report) => report.phase !== 'started');
       const tallies = await readDeliveries(tx, telling);
@@ -209,20 +206,19 @@ export class ReportRepository {
 
   /** @returns the ends that were news. */
   private async store(tx: Tx, tallies: readonly Tally[], ended: readonly Ended[]): Promise<readonly Ended[]> {
-    await saveReceipts(tx, tallies);
-    const told = await endOffers(tx, ended);
+    saveReceipts(tx, tallies);
+    const ending = endOffers(tx, ended);
     const moved = tallies.filter(({ step }) => step !== undefined);
-    await moveDeliveries(tx, moved);
-    await this.cleanUp.enqueue(
+    moveDeliveries(tx, moved);
+    const cleaning = this.cleanUp.enqueue(
       tx,
       moved.filter(isAbandoned).map(({ row }) => row.deliveryId),
     );
-    await promoteLanes(
+    promoteLanes(
       tx,
       moved.filter(({ isOpen }) => !isOpen).map(({ row }) => row.laneKey),
     );
-    await this.moveFlows(tx, tallies, told);
-    await enqueue(
+    enqueue(
       tx,
       SCHEMA,
       moved.flatMap(({ row, step, receipts }) => {
@@ -235,14 +231,23 @@ export class ReportRepository {
         });
       }),
     );
+    // Looked at without a lock first: while all goes well nothing moves, and nobody waits for anybody.
+    const integrationIds = ended.length === 0 ? [] : tallies.map(({ row }) => row.integrationId);
+    const [told, flows] = await Promise.all([ending, readFlows(tx, [...new Set(integrationIds)]), cleaning]);
+    await this.moveFlows(tx, tallies, told, flows);
     return told;
   }
 
   /** Last, as its rows are shared by many lanes: they are locked for the shortest time. */
-  private async moveFlows(tx: Tx, tallies: readonly Tally[], ended: readonly Ended[]): Promise<void> {
+  private async moveFlows(
+    tx: Tx,
+    tallies: readonly Tally[],
+    told: readonly Ended[],
+    seen: readonly FlowRow[],
+  ): Promise<void> {
     const tenantOf = new Map(tallies.map(({ row }) => [row.integrationId, row.tenant]));
     const integrationOf = new Map(tallies.map(({ row }) => [row.deliveryId, row.integrationId]));
-    const telling = ended.flatMap((end) => {
+    const telling = told.flatMap((end) => {
       const integrationId = integrationOf.get(end.deliveryId);
       const offerEnd = flowEndOf(end);
       return integrationId === undefined || offerEnd === undefined ? [] : [{ integrationId, offerEnd, end }];
@@ -258,10 +263,7 @@ export class ReportRepository {
         }),
         flow,
       );
-    // Looked at without a lock first: while all goes well nothing moves, and nobody waits for anybody.
-    const moving = (await readFlows(tx, [...byIntegration.keys()])).filter((flow) =>
-      isMoved(flow, afterAll(flow)),
-    );
+    const moving = seen.filter((flow) => isMoved(flow, afterAll(flow)));
     if (moving.length === 0) return;
     const flows = await lockFlows(
       tx,
@@ -361,14 +363,14 @@ function flowEndOf(end: Ended): OfferEnd | undefined {
  * Signs of life, by our own clock: the workers' clocks are their own. `coalesce` keeps the planner from starting at
  * the open offers, of which it believes that there are none.
  */
-async function hear(tx: Tx, reports: readonly DeliveryAttemptedV1[]): Promise<void> {
+function hear(tx: Tx, reports: readonly DeliveryAttemptedV1[]): void {
   const rows = new Map<string, { offer_id: string; delivery_id: string; worker_id: string }>();
   for (const { offerId, deliveryId, workerId, phase } of reports) {
     if (phase === 'finished') continue;
     rows.set(offerId, { offer_id: offerId, delivery_id: deliveryId, worker_id: workerId });
   }
   if (rows.size === 0) return;
-  await tx.query(
+  tx.post(
     `UPDATE dispatcher.offers o SET
        worker_id = c.worker_id, started_at = coalesce(o.started_at, now()), heard_at = clock_timestamp()
      FROM json_to_recordset($1) AS c (offer_id uuid, delivery_id uuid, worker_id uuid)
@@ -384,27 +386,30 @@ async function readDeliveries(
 ): Promise<ReadonlyMap<string, Tally>> {
   const ids = [...new Set(reports.map(({ deliveryId }) => deliveryId))];
   if (ids.length === 0) return new Map();
-  const rows = await tx.query<DeliveryRow>(
+  const locked = tx.query<DeliveryRow>(
     `SELECT ${DELIVERY_FACTS}, d.state, d.offer_id AS "offerId", d.attempts, d.silences,
             d.stop_reason AS "stopReason", d.missing, clock_timestamp() AS now
      FROM dispatcher.deliveries d WHERE d.delivery_id = ANY($1) ORDER BY d.delivery_id FOR UPDATE`,
     [ids],
   );
-  const files = await tx.query<FileRow>(
-    `SELECT delivery_id AS "deliveryId", name, receipt FROM dispatcher.delivery_files
-     WHERE delivery_id = ANY($1) ORDER BY delivery_id, position`,
-    [ids],
-  );
+  const [rows, files] = await Promise.all([
+    locked,
+    tx.query<FileRow>(
+      `SELECT delivery_id AS "deliveryId", name, receipt FROM dispatcher.delivery_files
+       WHERE delivery_id = ANY($1) ORDER BY delivery_id, position`,
+      [ids],
+    ),
+  ]);
   const filesOf = Map.groupBy(files, ({ deliveryId }) => deliveryId);
   return new Map(rows.map((row) => [row.deliveryId, new Tally(row, filesOf.get(row.deliveryId) ?? [])]));
 }
 
-async function saveReceipts(tx: Tx, tallies: readonly Tally[]): Promise<void> {
+function saveReceipts(tx: Tx, tallies: readonly Tally[]): void {
   const rows = tallies.flatMap(({ row, receipts, newReceipts }) =>
     [...newReceipts].map((name) => ({ delivery_id: row.deliveryId, name, receipt: receipts.get(name) })),
   );
   if (rows.length === 0) return;
-  await tx.query(
+  tx.post(
     `UPDATE dispatcher.delivery_files f SET receipt = c.receipt
      FROM json_to_recordset($1) AS c (delivery_id uuid, name text, receipt json)
      WHERE f.delivery_id = c.delivery_id AND f.name = c.name AND f.receipt IS NULL`,
@@ -446,7 +451,7 @@ async function endOffers(tx: Tx, ended: readonly Ended[]): Promise<readonly Ende
   return updated.flatMap((row) => last.get(row.offer_id) ?? []);
 }
 
-async function moveDeliveries(tx: Tx, moved: readonly Tally[]): Promise<void> {
+function moveDeliveries(tx: Tx, moved: readonly Tally[]): void {
   if (moved.length === 0) return;
   const rows = moved.flatMap(({ row, step, isOpen }) => {
     if (step === undefined) return [];
@@ -464,7 +469,7 @@ async function moveDeliveries(tx: Tx, moved: readonly Tally[]): Promise<void> {
       is_success: step.state === 'succeeded',
     };
   });
-  await tx.query(
+  tx.post(
     `UPDATE dispatcher.deliveries d SET
        state = c.state, reason = c.reason, attempts = c.attempts, silences = c.silences, offer_id = NULL,
        code = CASE WHEN c.is_success THEN NULL ELSE coalesce(c.code, d.code) END,

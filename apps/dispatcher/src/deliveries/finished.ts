@@ -87,9 +87,9 @@ export function finishedEvent(
  * Lets the next delivery of each lane take its turn. To be called after the lane's head was locked and has
  * ended, in a statement of its own, so that a delivery which somebody added meanwhile is seen.
  */
-export async function promoteLanes(tx: Tx, laneKeys: readonly string[]): Promise<void> {
+export function promoteLanes(tx: Tx, laneKeys: readonly string[]): void {
   if (laneKeys.length === 0) return;
-  await tx.query(
+  tx.post(
     `WITH next AS MATERIALIZED (
        SELECT min(w.delivery_id::text)::uuid AS delivery_id FROM dispatcher.deliveries w
        WHERE w.lane_key = ANY($1) AND w.state = 'waiting' AND NOT EXISTS (

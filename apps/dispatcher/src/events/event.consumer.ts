@@ -3,15 +3,15 @@ import { EventPattern, Payload } from '@nestjs/microservices';
 
 import { TOPIC } from '@heddle/contracts';
 import type { OrderChangedV1, RecipeSavedV1, Trigger } from '@heddle/contracts';
-import type { BatchResult, EventBatch } from '@heddle/messaging';
+import type { BatchResult, EventBatch, ReceivedEvent } from '@heddle/messaging';
 
 import { OfferPump } from '../offers/offer.pump.js';
 
 import { EventRepository } from './event.repository.js';
+import type { PlacedFact } from './event.repository.js';
 import { orderFact, recipeFact } from './fact.js';
-import type { Fact } from './fact.js';
 
-/** What starts integrations. Chunks arrive per partition; an error is the messaging library's to judge. */
+/** What starts integrations. An error is the messaging library's to judge. */
 @Controller()
 export class EventConsumer {
   constructor(
@@ -38,22 +38,23 @@ export class EventConsumer {
   async recipes(@Payload() batch: EventBatch<RecipeSavedV1>): Promise<BatchResult> {
     return await this.apply(
       batch,
-      batch.events.map((event) => ({ ...recipeFact(event), offset: BigInt(event.offset) })),
+      batch.events.map((event) => ({ ...recipeFact(event), ...placeOf(event) })),
     );
   }
 
   private async orders(trigger: Trigger, batch: EventBatch<OrderChangedV1>): Promise<BatchResult> {
     return await this.apply(
       batch,
-      batch.events.map((event) => ({ ...orderFact(trigger, event), offset: BigInt(event.offset) })),
+      batch.events.map((event) => ({ ...orderFact(trigger, event), ...placeOf(event) })),
     );
   }
 
-  private async apply(
-    { topic, partition, firstOffset, nextOffset }: EventBatch,
-    facts: readonly (Fact & { offset: bigint })[],
-  ): Promise<BatchResult> {
-    if (await this.events.apply({ topic, partition, firstOffset, nextOffset }, facts)) this.pump.nudge();
+  private async apply({ chunks }: EventBatch, facts: readonly PlacedFact[]): Promise<BatchResult> {
+    if (await this.events.apply(chunks, facts)) this.pump.nudge();
     return undefined;
   }
+}
+
+function placeOf({ partition, offset }: ReceivedEvent): Pick<PlacedFact, 'partition' | 'offset'> {
+  return { partition, offset };
 }

@@ -1,8 +1,8 @@
 import { Inject, Injectable } from '@nestjs/common';
 
 import type { DeliveryReason, Trigger } from '@heddle/contracts';
-import type { EventBatch } from '@heddle/messaging';
-import { inTransaction, movePosition } from '@heddle/persistence';
+import type { PartitionChunk } from '@heddle/messaging';
+import { inTransaction, movePositions } from '@heddle/persistence';
 import type { DataSource, Tx } from '@heddle/persistence';
 import { newId } from '@heddle/platform';
 
@@ -39,6 +39,9 @@ interface LaneRow extends Subject {
   readonly waitUntil: Date | null;
 }
 
+/** With its place in its topic. */
+export type PlacedFact = Fact & { readonly partition: number; readonly offset: string };
+
 /** Turns events about orders and recipes into deliveries. */
 @Injectable()
 export class EventRepository {
@@ -49,7 +52,7 @@ export class EventRepository {
   ) {}
 
   /**
-   * Applies a chunk of one partition in one transaction, with the same number of statements for one event and
+   * Applies a batch in one transaction, with the same number of statements for one event and
    * for five hundred. Safe to repeat.
    *
    * Locks are taken in this order everywhere: positions, heads, deliveries (each by rising key). A head is
@@ -58,23 +61,20 @@ export class EventRepository {
    *
    * @returns whether something may have become ready.
    */
-  async apply(
-    chunk: Omit<EventBatch, 'events'>,
-    facts: readonly (Fact & { offset: bigint })[],
-  ): Promise<boolean> {
+  async apply(chunks: readonly PartitionChunk[], facts: readonly PlacedFact[]): Promise<boolean> {
     return await inTransaction(this.dataSource, async (tx) => {
-      const consumedBefore = await movePosition(tx, SCHEMA, chunk);
-      const fresh = await newFacts(
-        tx,
-        facts.filter(({ offset }) => offset >= consumedBefore),
-      );
+      const [isFresh, unseen] = await Promise.all([movePositions(tx, SCHEMA, chunks), newFacts(tx, facts)]);
+      const fresh = unseen.filter(isFresh);
       if (fresh.length === 0) return false;
 
       const bySubject = Map.groupBy(fresh, subjectKey);
-      const heads = await raiseHeads(tx, bySubject);
-      const active = await activeIntegrations(tx, [...new Set(fresh.map(({ tenant }) => tenant))]);
-      const lanes = await openLanes(tx, heads);
-      const highest = await highestVersions(tx, heads);
+      // Sent together, answered in turn: each sees what was committed before the locks of those above it were had.
+      const [heads, active, lanes, highest] = await Promise.all([
+        raiseHeads(tx, bySubject),
+        activeIntegrations(tx, [...new Set(fresh.map(({ tenant }) => tenant))]),
+        openLanes(tx, fresh),
+        highestVersions(tx, fresh),
+      ]);
 
       const changes: LaneDecision['changes'][number][] = [];
       const created: Record<string, unknown>[] = [];
@@ -104,20 +104,21 @@ export class EventRepository {
         }
       }
       // Two statements, as a lane has one head at any time: ends make room for what gets ready.
-      await change(
+      change(
         tx,
         changes.filter(({ kind }) => kind !== 'refresh'),
         headOf,
         lanes,
       );
-      await this.cleanUp.enqueue(tx, attemptedEnds(changes, lanes));
-      await change(
+      const cleaning = this.cleanUp.enqueue(tx, attemptedEnds(changes, lanes));
+      change(
         tx,
         changes.filter(({ kind }) => kind === 'refresh'),
         headOf,
         lanes,
       );
-      await insert(tx, created);
+      insert(tx, created);
+      await cleaning;
       return changes.length > 0 || created.length > 0;
     });
   }
@@ -129,7 +130,7 @@ export class EventRepository {
 }
 
 /** Events of every topic meet here once, by their own ids: a relay may repeat what it had published. */
-async function newFacts(tx: Tx, facts: readonly (Fact & { offset: bigint })[]): Promise<readonly Fact[]> {
+async function newFacts(tx: Tx, facts: readonly PlacedFact[]): Promise<readonly PlacedFact[]> {
   if (facts.length === 0) return [];
   const rows = await tx.query<{ event_id: string }>(
     `INSERT INTO dispatcher.handled_events (event_id)
@@ -202,13 +203,19 @@ async function activeIntegrations(
 
 const SUBJECTS = `json_to_recordset($1) AS s (tenant text, kind text, subject text)`;
 
-function subjectsOf(heads: readonly HeadRow[]): string {
-  return JSON.stringify(heads.map(({ tenant, kind, subject }) => ({ tenant, kind, subject })));
+function subjectsOf(subjects: readonly Subject[]): string {
+  const distinct = new Map(
+    subjects.map(({ tenant, kind, subject }) => [
+      subjectKey({ tenant, kind, subject }),
+      { tenant, kind, subject },
+    ]),
+  );
+  return JSON.stringify([...distinct.values()]);
 }
 
 async function openLanes(
   tx: Tx,
-  heads: readonly HeadRow[],
+  subjects: readonly Subject[],
 ): Promise<ReadonlyMap<string, readonly LaneRow[]>> {
   const rows = await tx.query<LaneRow>(
     `SELECT d.delivery_id AS "deliveryId", d.integration_id AS "integrationId", d.tenant, d.kind, d.subject,
@@ -217,18 +224,18 @@ async function openLanes(
      FROM ${SUBJECTS} JOIN dispatcher.deliveries d USING (tenant, kind, subject)
      WHERE d.state IN ('waiting', 'ready', 'in-flight', 'retrying')
      ORDER BY d.delivery_id FOR UPDATE OF d`,
-    [subjectsOf(heads)],
+    [subjectsOf(subjects)],
   );
   return Map.groupBy(rows, subjectKey);
 }
 
 /** A statement of its own: after the locks it sees what the others have committed. */
-async function highestVersions(tx: Tx, heads: readonly HeadRow[]): Promise<ReadonlyMap<string, number>> {
+async function highestVersions(tx: Tx, subjects: readonly Subject[]): Promise<ReadonlyMap<string, number>> {
   const rows = await tx.query<Subject & { integrationId: string; version: number }>(
     `SELECT d.integration_id AS "integrationId", d.tenant, d.kind, d.subject, max(d.version) AS version
      FROM ${SUBJECTS} JOIN dispatcher.deliveries d USING (tenant, kind, subject)
      GROUP BY 1, 2, 3, 4`,
-    [subjectsOf(heads)],
+    [subjectsOf(subjects)],
   );
   return new Map(rows.map((row) => [`${row.integrationId}:${subjectKey(row)}`, row.version]));
 }
@@ -262,12 +269,12 @@ function newRow(
   };
 }
 
-async function change(
+function change(
   tx: Tx,
   changes: LaneDecision['changes'],
   heads: ReadonlyMap<string, HeadRow>,
   lanes: ReadonlyMap<string, readonly LaneRow[]>,
-): Promise<void> {
+): void {
   if (changes.length === 0) return;
   const rowOf = new Map([...lanes.values()].flat().map((row) => [row.deliveryId, row]));
   const rows = changes.map((item) => {
@@ -291,7 +298,7 @@ async function change(
         };
     }
   });
-  await tx.query(
+  tx.post(
     `UPDATE dispatcher.deliveries d SET
        state = c.state, reason = c.reason, stop_reason = c.stop_reason, version = c.version,
        wait_until = c.wait_until, order_id = CASE WHEN c.recipe_ids IS NULL THEN d.order_id ELSE c.order_id END,
@@ -330,12 +337,12 @@ function rowValues({
   return { delivery_id: deliveryId, state, reason, stop_reason: stopReason, version, wait_until: waitUntil };
 }
 
-async function insert(tx: Tx, rows: readonly Record<string, unknown>[]): Promise<void> {
+function insert(tx: Tx, rows: readonly Record<string, unknown>[]): void {
   if (rows.length === 0) return;
   const columns = `delivery_id, tenant, integration_id, integration_version, destination, trigger, event_id, kind,
     subject, lane_key, channel, order_number, order_id, recipe_ids, version, state, reason, wait_until, accepted_at,
     traceparent`;
-  await tx.query(
+  tx.post(
     `INSERT INTO dispatcher.deliveries (${columns})
      SELECT ${columns} FROM json_to_recordset($1) AS i (
        delivery_id uuid, tenant text, integration_id uuid, integration_version integer, destination text,

@@ -75,7 +75,7 @@ export class CleanUp {
       version: approvedVersion,
     }));
     const sealed = await this.settings.of(tx, versions);
-    await enqueue(
+    enqueue(
       tx,
       SCHEMA,
       abandoned.flatMap((delivery) => {

@@ -128,7 +128,7 @@ export class OfferRepository {
       if (claimed.length === 0) return { prepared: [], more: false };
 
       const prepared = await this.prepare(tx, claimed);
-      await this.store(tx, prepared);
+      this.store(tx, prepared);
       const used = new Map<string, number>();
       for (const { delivery } of prepared.filter(({ kind }) => kind === 'offer'))
         used.set(delivery.integrationId, (used.get(delivery.integrationId) ?? 0) + 1);
@@ -178,16 +178,16 @@ export class OfferRepository {
   }
 
   private async prepare(tx: Tx, claimed: readonly Claimed[]): Promise<readonly Prepared[]> {
-    const heads = await headDocuments(
-      tx,
-      claimed.filter(({ frozen }) => !frozen),
-    );
-    const files = await openFiles(
-      tx,
-      claimed.filter(({ frozen }) => frozen),
-    );
-    const sealed = await this.settings.of(tx, [
-      ...new Map(claimed.map(({ flow }) => [flow.integrationId, flow])).values(),
+    const [heads, files, sealed] = await Promise.all([
+      headDocuments(
+        tx,
+        claimed.filter(({ frozen }) => !frozen),
+      ),
+      openFiles(
+        tx,
+        claimed.filter(({ frozen }) => frozen),
+      ),
+      this.settings.of(tx, [...new Map(claimed.map(({ flow }) => [flow.integrationId, flow])).values()]),
     ]);
     return claimed.map((delivery): Prepared => {
       try {
@@ -257,7 +257,7 @@ export class OfferRepository {
     };
   }
 
-  private async store(tx: Tx, prepared: readonly Prepared[]): Promise<void> {
+  private store(tx: Tx, prepared: readonly Prepared[]): void {
     const offers = prepared.filter((item) => item.kind === 'offer');
     const ends = prepared.filter((item) => item.kind === 'end');
     const files = offers
@@ -273,14 +273,14 @@ export class OfferRepository {
         })),
       );
     if (files.length > 0) {
-      await tx.query(
+      tx.post(
         `INSERT INTO dispatcher.delivery_files (delivery_id, position, name, kind, mime_type, source)
          SELECT * FROM json_to_recordset($1) AS i (
            delivery_id uuid, position integer, name text, kind text, mime_type text, source json)`,
         [JSON.stringify(files)],
       );
     }
-    await tx.query(
+    tx.post(
       `UPDATE dispatcher.deliveries d SET
          state = c.state, reason = NULL, offer_id = c.offer_id, integration_version = c.integration_version,
          version = c.version, recipe_ids = c.recipe_ids, order_id = c.order_id, wait_until = NULL,
@@ -295,7 +295,7 @@ export class OfferRepository {
     );
     // An end with a failure is shown as the attempt that it stands for.
     const failed = ends.flatMap(({ delivery, failure }) => (failure === null ? [] : [{ delivery, failure }]));
-    await tx.query(
+    tx.post(
       `INSERT INTO dispatcher.offers
          (offer_id, delivery_id, integration_id, attempt, not_after, finished_at, outcome, code, message)
        SELECT offer_id, delivery_id, integration_id, attempt, now() + make_interval(secs => $2::float8 / 1000),
@@ -310,12 +310,12 @@ export class OfferRepository {
         this.policy.offerNotAfterMs,
       ],
     );
-    await promoteLanes(
+    promoteLanes(
       tx,
       ends.map(({ delivery }) => delivery.laneKey),
     );
     const finishedAt = new Date(prepared[0]?.delivery.flow.now ?? Date.now());
-    await enqueue(tx, SCHEMA, [
+    enqueue(tx, SCHEMA, [
       ...offers.map(({ row }) => row),
       ...ends.map(({ delivery, failure }) =>
         finishedEvent(delivery, {

@@ -3,10 +3,12 @@ import type { MigrationClass } from '@heddle/persistence';
 import { CreateDeliveries } from './create-deliveries.js';
 import { CreateIntegrations } from './create-integrations.js';
 import { CreateMessaging } from './create-messaging.js';
+import { PositionsPerCluster } from './positions-per-cluster.js';
 
 /** Oldest first. */
 export const dispatcherMigrations: readonly MigrationClass[] = [
   CreateMessaging,
   CreateIntegrations,
   CreateDeliveries,
+  PositionsPerCluster,
 ];

@@ -59,9 +59,15 @@ function anOffer(fields: Partial<DeliveryRequestedV1> = {}): DeliveryRequestedV1
 function aBatch(...offers: DeliveryRequestedV1[]): EventBatch {
   return {
     topic: 'delivery.requested.sftp',
-    partition: 3,
-    firstOffset: '0',
-    nextOffset: String(offers.length),
+    chunks: [
+      {
+        topic: 'delivery.requested.sftp',
+        partition: 3,
+        firstOffset: '0',
+        nextOffset: String(offers.length),
+        cluster: 'test',
+      },
+    ],
     events: offers.map((data, offset) => ({
       topic: 'delivery.requested.sftp',
       partition: 3,

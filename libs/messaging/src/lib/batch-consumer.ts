@@ -65,7 +65,7 @@ export interface BatchConsumerOptions<B extends PartitionBatch = PartitionBatch>
 type Outcome = { readonly kind: 'committed' } | { readonly kind: Fault; readonly error: unknown };
 
 /** Larger chunks gain little and make a bisection longer. */
-const CHUNK_MESSAGES = 500;
+export const CHUNK_MESSAGES = 500;
 /** Failures of a chunk that are waited for in place. */
 const TRIES_BEFORE_PARKING = 3;
 /** Tries of a message that fails alone. One that succeeds later was not poison. */

@@ -48,14 +48,24 @@ export interface ReceivedEvent<T = unknown> {
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** A run of one partition's events, by rising offset; the payload of every `@EventPattern` handler. */
-export interface EventBatch<T = unknown> {
+/** The part of a partition that a batch covers. */
+export interface PartitionChunk {
   readonly topic: string;
   readonly partition: number;
   /** Of the first raw message, parsed or skipped. */
   readonly firstOffset: string;
   /** One past the last raw message: what `consumed_positions` moves to. */
   readonly nextOffset: string;
+  /** Id of the Kafka cluster that counts these offsets. */
+  readonly cluster: string;
+}
+
+/** What some partitions of one topic bring at a time; the payload of every `@EventPattern` handler. */
+export interface EventBatch<T = unknown> {
+  readonly topic: string;
+  /** Each partition at most once. */
+  readonly chunks: readonly PartitionChunk[];
+  /** Partition by partition, by rising offset. */
   readonly events: readonly ReceivedEvent<T>[];
 }
 

@@ -1,16 +1,17 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { BaseRpcContext, Server } from '@nestjs/microservices';
-import type { CustomTransportStrategy } from '@nestjs/microservices';
+import type { CustomTransportStrategy, MessageHandler } from '@nestjs/microservices';
 import type { Consumer, EachBatchPayload } from 'kafkajs';
 import type { Logger } from 'pino';
 import type { Counter, Histogram, Registry } from 'prom-client';
 import { isObservable, lastValueFrom } from 'rxjs';
 
-import { BatchConsumer, UnreadableMessage } from './batch-consumer.js';
+import { BatchConsumer, CHUNK_MESSAGES, UnreadableMessage } from './batch-consumer.js';
 import type { Fault } from './batch-consumer.js';
 import { DeadLetterPublisher } from './dead-letter-publisher.js';
-import type { BatchResult, EventBatch, IncomingMessage, ReceivedEvent } from './events.js';
+import type { BatchResult, EventBatch, IncomingMessage, PartitionChunk, ReceivedEvent } from './events.js';
+import { Gatherer } from './gatherer.js';
 import { GroupProgress } from './group-progress.js';
 import { createClient } from './kafka-client.js';
 import type { KafkaClient } from './kafka-client.js';
@@ -47,7 +48,7 @@ export interface KafkaServerOptions {
   readonly chunkMessages?: number;
   /** Longest wait of a fetch, and so of a resumed partition. */
   readonly maxWaitMs?: number;
-  /** Partitions handled side by side in this process. */
+  /** Handler calls side by side in this process; each takes what many partitions bring at a time. */
   readonly concurrency?: number;
   /** Called after a crash that no restart can mend. Default: ends the process with code 1. */
   readonly onFatal?: () => void;
@@ -70,11 +71,23 @@ const DEFAULTS: Omit<Settings, 'heartbeatIntervalMs'> = {
 
 /** No join, no heartbeat for so long: the client has stopped without a word, and a fresh one takes over. */
 const SILENCE_MS = 45_000;
-/** Longest that a resolved offset waits for its commit while a batch is handled; its end commits too. */
-const COMMIT_MS = 1_000;
+/**
+ * Longest that a resolved offset waits for its commit. Handlers keep their own positions, or are told of the commit
+ * of what they take, so a crash only makes Kafka send again what is skipped.
+ */
+const COMMIT_MS = 500;
+/** Of one process; more only wait for their turn. */
+const PARTITIONS_AT_A_TIME = 64;
 const RESTART_MS = 250;
 const DISCONNECT_MS = 5_000;
 const MAX_PARKED_MS = 2_000;
+
+/** What one partition brings into a handler's call. */
+interface Part {
+  readonly batch: LiveBatch;
+  readonly chunk: PartitionChunk;
+  readonly events: readonly ReceivedEvent[];
+}
 
 /**
  * One consumer group as a Nest transport strategy: `@EventPattern('<topic>')` methods get an {@link EventBatch} and
@@ -94,6 +107,10 @@ export class KafkaServer extends Server implements CustomTransportStrategy {
   private readonly progress: GroupProgress;
   private readonly gauges: ConsumerMetrics;
   private readonly closing = new AbortController();
+  private readonly gatherers = new Map<string, Gatherer<Part>>();
+  private cluster = '';
+  private committing: NodeJS.Timeout | undefined;
+  private latest: LiveBatch | undefined;
   private consumer: Consumer | undefined;
   private running: Promise<void> | undefined;
   /** Grows with each assignment; a batch of an earlier one is no longer ours. */
@@ -236,6 +253,7 @@ export class KafkaServer extends Server implements CustomTransportStrategy {
         this.options.logger.warn({ code: kafkaErrorType(error) }, 'consumer.waiting-for-kafka');
       }
       signal.removeEventListener('abort', stop);
+      await Promise.race([this.latest?.commitResolved(), delay(COMMIT_MS, undefined, { ref: false })]);
       this.isJoined = false;
       this.generation += 1;
       await this.end(consumer);
@@ -246,6 +264,7 @@ export class KafkaServer extends Server implements CustomTransportStrategy {
 
   private async start(consumer: Consumer, topics: readonly string[]): Promise<void> {
     await consumer.connect();
+    this.cluster = await this.clusterId();
     await consumer.subscribe({
       topics: topics.map((topic) => this.options.kafka.topicPrefix + topic),
       // Also the answer to "offset out of range": the other one jumps to the end and skips what retention left.
@@ -253,13 +272,29 @@ export class KafkaServer extends Server implements CustomTransportStrategy {
     });
     await consumer.run({
       eachBatchAutoResolve: false,
+      // It would ask Kafka after each batch of each partition: see commitSoon.
+      autoCommit: false,
       autoCommitInterval: COMMIT_MS,
-      partitionsConsumedConcurrently: this.settings.concurrency,
+      partitionsConsumedConcurrently: PARTITIONS_AT_A_TIME,
       eachBatch: (payload) => this.eachBatch(payload),
     });
   }
 
+  private async clusterId(): Promise<string> {
+    const admin = this.client.kafka.admin({ retry: { retries: 0 } });
+    this.client.watch(admin);
+    try {
+      await admin.connect();
+      return (await admin.describeCluster()).clusterId;
+    } finally {
+      await Promise.race([admin.disconnect().catch(() => undefined), delay(500, undefined, { ref: false })]);
+    }
+  }
+
   private async end(consumer: Consumer): Promise<void> {
+    clearTimeout(this.committing);
+    this.committing = undefined;
+    this.latest = undefined;
     const disconnected = consumer.disconnect().catch(() => undefined);
     await Promise.race([disconnected, delay(DISCONNECT_MS, undefined, { ref: false })]);
   }
@@ -282,6 +317,8 @@ export class KafkaServer extends Server implements CustomTransportStrategy {
     consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
       this.lastSign = performance.now();
       this.generation += 1;
+      // A batch of the former assignment may hold a partition that comes again: the two must not share a call.
+      this.gatherers.clear();
       this.isJoined = true;
       const { topicPrefix } = kafka;
       this.paused.keepRefusedOf((topic, partition) =>
@@ -334,6 +371,7 @@ export class KafkaServer extends Server implements CustomTransportStrategy {
     } finally {
       clearInterval(beat);
     }
+    this.commitSoon(batch);
     // A rebalance seen by a heartbeat in between is the client's to handle, and only an error tells it.
     batch.throwIfLost();
   }
@@ -347,18 +385,52 @@ export class KafkaServer extends Server implements CustomTransportStrategy {
 
     const events = this.read(chunk, contract);
     if (events.length === 0) return;
-    const payload: EventBatch = {
-      topic,
-      partition: batch.partition,
-      firstOffset: first.offset,
-      nextOffset: after(last.offset),
+    await this.gathererOf(topic, handler).add({
+      batch,
       events,
+      chunk: {
+        topic,
+        partition: batch.partition,
+        firstOffset: first.offset,
+        nextOffset: after(last.offset),
+        cluster: this.cluster,
+      },
+    });
+  }
+
+  private gathererOf(topic: string, handler: MessageHandler): Gatherer<Part> {
+    const known = this.gatherers.get(topic);
+    if (known !== undefined) return known;
+    const gatherer = new Gatherer<Part>({
+      run: (parts) => this.call(topic, handler, parts),
+      sizeOf: ({ events }) => events.length,
+      maxSize: this.options.chunkMessages ?? CHUNK_MESSAGES,
+      concurrency: this.settings.concurrency,
+    });
+    this.gatherers.set(topic, gatherer);
+    return gatherer;
+  }
+
+  private async call(topic: string, handler: MessageHandler, parts: readonly Part[]): Promise<void> {
+    const batch: EventBatch = {
+      topic,
+      chunks: parts.map(({ chunk }) => chunk),
+      events: parts.flatMap(({ events }) => events),
     };
     const resumes = this.paused.resumesOf(topic);
     const startedAt = performance.now();
-    const result = await resultOf(handler(payload, new BaseRpcContext([])));
-    this.gauges.handled(topic, events.length, (performance.now() - startedAt) / 1_000);
-    if (result !== undefined) await this.settleTaken(payload, result, resumes, batch);
+    const result = await resultOf(handler(batch, new BaseRpcContext([])));
+    this.gauges.handled(topic, batch.events.length, (performance.now() - startedAt) / 1_000);
+    if (result !== undefined) await this.settleTaken(topic, parts, result, resumes);
+  }
+
+  /** One request for all that was handled in the meantime. */
+  private commitSoon(batch: LiveBatch): void {
+    this.latest = batch;
+    this.committing ??= setTimeout(() => {
+      this.committing = undefined;
+      void this.latest?.commitResolved();
+    }, COMMIT_MS).unref();
   }
 
   private read(chunk: readonly IncomingMessage[], contract: TopicContract): ReceivedEvent[] {
@@ -377,20 +449,27 @@ export class KafkaServer extends Server implements CustomTransportStrategy {
 
   /** A worker's answer: commit what it took before it acts, and leave the rest for later. */
   private async settleTaken(
-    { topic, partition, nextOffset, events }: EventBatch,
+    topic: string,
+    parts: readonly Part[],
     { taken, afterCommit }: NonNullable<BatchResult>,
     resumes: number,
-    batch: LiveBatch,
   ): Promise<void> {
-    const rest = events[taken];
-    const next = rest === undefined ? nextOffset : rest.offset;
-    const isCommitted = taken === 0 || (await batch.commit(next));
-    if (isCommitted && taken > 0) batch.resolveOffset(before(next));
-    if (!isCommitted || rest !== undefined) batch.leave();
-    if (isCommitted && rest !== undefined) {
-      this.paused.pause(topic, partition, 'full', resumes, () => {
-        batch.pause();
-      });
+    let left = taken;
+    const shares = parts.map(({ batch, chunk, events }) => {
+      const share = Math.min(left, events.length);
+      left -= share;
+      const rest = events[share];
+      return { batch, share, rest, next: rest === undefined ? chunk.nextOffset : rest.offset };
+    });
+    const isCommitted = await LiveBatch.commit(shares.filter(({ share }) => share > 0));
+    for (const { batch, share, rest, next } of shares) {
+      if (isCommitted && share > 0) batch.resolveOffset(before(next));
+      if (!isCommitted || rest !== undefined) batch.leave();
+      if (isCommitted && rest !== undefined) {
+        this.paused.pause(topic, batch.partition, 'full', resumes, () => {
+          batch.pause();
+        });
+      }
     }
     if (!isCommitted) this.gauges.lostCommits.inc({ topic });
     afterCommit(isCommitted);

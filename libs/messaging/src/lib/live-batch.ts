@@ -50,25 +50,45 @@ export class LiveBatch implements PartitionBatch {
     if (!this.isLeft && this.options.isCurrent()) this.payload.resolveOffset(offset);
   }
 
-  /** Commits at once that everything below `next` is done. False where another member may get it again. */
-  async commit(next: string): Promise<boolean> {
-    if (!this.isLive()) return false;
-    const { topic } = this.payload.batch;
+  /**
+   * Commits at once, for batches of one topic, that everything below `next` is done. False where another member may
+   * get some of it again.
+   */
+  static async commit(
+    batches: readonly { readonly batch: LiveBatch; readonly next: string }[],
+  ): Promise<boolean> {
+    const [first] = batches;
+    if (first === undefined) return true;
+    if (!batches.every(({ batch }) => batch.isLive())) return false;
+    const { payload } = first.batch;
     try {
-      await this.payload.commitOffsetsIfNecessary({
-        topics: [{ topic, partitions: [{ partition: this.partition, offset: next }] }],
+      await payload.commitOffsetsIfNecessary({
+        topics: [
+          {
+            topic: payload.batch.topic,
+            partitions: batches.map(({ batch, next }) => ({ partition: batch.partition, offset: next })),
+          },
+        ],
       });
       return true;
     } catch (error) {
-      this.note(error);
+      for (const { batch } of batches) batch.note(error);
       return false;
     }
+  }
+
+  /** Commits everything that is resolved, of any batch of this consumer. What fails here is committed later. */
+  async commitResolved(): Promise<void> {
+    if (!this.options.isCurrent()) return;
+    const offsets = this.payload.uncommittedOffsets();
+    if (offsets.topics.length > 0)
+      await this.payload.commitOffsetsIfNecessary(offsets).catch(() => undefined);
   }
 
   async heartbeat(): Promise<void> {
     this.throwIfLost();
     await this.payload.heartbeat();
-    // Commits what is resolved once the interval has passed, so that a crash in a long batch repeats little.
+    // Once the interval has passed, so that a crash in a long batch repeats little.
     await this.payload.commitOffsetsIfNecessary();
   }
 

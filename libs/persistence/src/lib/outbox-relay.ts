@@ -196,8 +196,8 @@ export class OutboxRelay {
     let measureAt = 0;
     while (!this.stopping.signal.aborted) {
       this.nudged = false;
-      await this.settle(table);
       if (performance.now() >= balanceAt) {
+        await this.settle(table);
         await locks.balance((shard) => !this.publishing.has(shard));
         this.shards.set(locks.shards.size);
         balanceAt = performance.now() + BALANCE_MS;
@@ -213,20 +213,22 @@ export class OutboxRelay {
 
   /** @returns whether there was anything to do. */
   private async pass(locks: ShardLocks, table: OutboxTable): Promise<boolean> {
+    const settling = this.settle(table);
+    const settledNow = new Set(this.settled.map(({ shard }) => shard));
     const bytes = [...this.publishing.values()].reduce((sum, size) => sum + size, 0);
-    if (bytes > MAX_PUBLISHING_BYTES) return false;
     const now = performance.now();
     const free = [...locks.shards].filter(
-      (shard) => !this.publishing.has(shard) && (this.backOffs.get(shard)?.until ?? 0) <= now,
+      (shard) =>
+        (!this.publishing.has(shard) || settledNow.has(shard)) &&
+        (this.backOffs.get(shard)?.until ?? 0) <= now,
     );
-    if (free.length === 0) return false;
-
-    const rows = await table.read(free);
+    // Sent behind what is settled and answered after it, so a row that was published is not read again.
+    const reading = bytes > MAX_PUBLISHING_BYTES || free.length === 0 ? [] : table.read(free);
+    const [, rows] = await Promise.all([settling, reading]);
     if (rows.length === 0) return false;
     const byShard = Map.groupBy(rows, ({ shard }) => shard);
     const all = Promise.all([...byShard].map(([shard, ofShard]) => this.publish(shard, ofShard)));
     await withinMs(all, STRAGGLER_MS);
-    await this.settle(table);
     return true;
   }
 
@@ -292,11 +294,11 @@ export class OutboxRelay {
     const done = [...this.settled];
     const acknowledged = done.flatMap((shard) => shard.acknowledged);
     const refused = done.flatMap((shard) => shard.refused);
-    if (acknowledged.length > 0) await table.delete(acknowledged);
-    if (refused.length > 0) {
-      await table.refuse(refused);
-      this.refusedRows += refused.length;
-    }
+    await Promise.all([
+      acknowledged.length > 0 && table.delete(acknowledged),
+      refused.length > 0 && table.refuse(refused),
+    ]);
+    this.refusedRows += refused.length;
     // After the statements: where they fail, the next session settles the same again. What came meanwhile stays.
     this.settled = this.settled.filter((shard) => !done.includes(shard));
     for (const { shard } of done) this.publishing.delete(shard);

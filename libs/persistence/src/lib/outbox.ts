@@ -83,12 +83,12 @@ export interface OutboxRow {
 }
 
 /**
- * Queues events in the order given: one statement for any number of rows. To be called after the lock on the
- * row that the events are about, so that id order is commit order for each key.
+ * Queues events in the order given: one statement for any number of rows, sent without waiting. To be called after
+ * the lock on the row that the events are about, so that id order is commit order for each key.
  */
-export async function enqueue(tx: Tx, schema: string, rows: readonly OutboxRow[]): Promise<void> {
+export function enqueue(tx: Tx, schema: string, rows: readonly OutboxRow[]): void {
   if (rows.length === 0) return;
-  await tx.query(
+  tx.post(
     `INSERT INTO ${identifier(schema)}.outbox
        (topic, key, event_id, type, time, subject, tenant, traceparent, data, headers)
      SELECT topic, key, id, type, time, subject, tenant, traceparent, data, headers

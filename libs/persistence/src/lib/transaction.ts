@@ -9,6 +9,11 @@ export interface Tx {
   query<T>(sql: string, params?: readonly unknown[]): Promise<T[]>;
   /** @returns the number of rows that the statement touched. */
   execute(sql: string, params?: readonly unknown[]): Promise<number>;
+  /**
+   * Sends a statement and does not wait for it: the next one, or the commit, goes out right behind. Where it fails,
+   * the transaction fails with its error.
+   */
+  post(sql: string, params?: readonly unknown[]): void;
 }
 
 /**
@@ -16,22 +21,29 @@ export interface Tx {
  * the connection is lost during the commit itself, when nobody can tell. The connection is given back on
  * every path, and closed when it is no longer good for anybody.
  *
+ * Statements are answered in the order in which they are sent, also those sent without waiting for the one before:
+ * what does not need an earlier answer costs no round trip of its own.
+ *
  * @throws {DatabaseError} of PostgreSQL, or whatever `work` throws.
  */
-export async function inTransaction<T>(dataSource: DataSource, work: (tx: Tx) => Promise<T>): Promise<T> {
+export async function inTransaction<T>(dataSource: DataSource, work: (tx: Tx) => T | Promise<T>): Promise<T> {
   return await withConnection(dataSource, async (client, discard) => {
     const tx = new OpenTransaction(client);
-    await run(client, 'BEGIN');
+    tx.post('BEGIN');
     let result: T;
     try {
       result = await work(tx);
     } catch (error) {
       tx.close();
       await run(client, 'ROLLBACK').catch(discard);
-      throw error;
+      // What was raised later may only say that the transaction had failed before.
+      throw tx.fault ?? error;
     }
     tx.close();
-    const { command } = await run(client, 'COMMIT');
+    const { command } = await run(client, 'COMMIT').catch((error: unknown) => {
+      throw tx.fault ?? error;
+    });
+    if (tx.fault !== undefined) throw tx.fault;
     // The server answers a COMMIT after a failed statement with ROLLBACK, and without an error.
     if (command !== 'COMMIT')
       throw new DatabaseError('committing after a statement failed', 'transient', '25P02');
@@ -58,6 +70,8 @@ export async function execute(
 }
 
 class OpenTransaction implements Tx {
+  /** Of the first posted statement that failed. */
+  fault: DatabaseError | undefined;
   private open = true;
 
   constructor(private readonly client: ClientBase) {}
@@ -68,6 +82,12 @@ class OpenTransaction implements Tx {
 
   async execute(sql: string, params?: readonly unknown[]): Promise<number> {
     return (await this.run(sql, params)).rowCount ?? 0;
+  }
+
+  post(sql: string, params?: readonly unknown[]): void {
+    this.run(sql, params).catch((error: unknown) => {
+      this.fault ??= toDatabaseError(error);
+    });
   }
 
   /** From here on a statement that somebody forgot to wait for cannot run in the next one's transaction. */
