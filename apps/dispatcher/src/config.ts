@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-import { parseAllowedAddresses } from '@heddle/destination-kit';
+import { AllowedAddressesSetting } from '@heddle/destination-kit';
 import { kafkaConfig } from '@heddle/messaging';
 import { databaseConfig } from '@heddle/persistence';
 import { serviceConfig } from '@heddle/platform';
@@ -16,15 +16,6 @@ const DelaysMs = z
   .regex(/^\d{1,9}(?:,\d{1,9}){0,9}$/, 'must be milliseconds, comma-separated')
   .transform((list) => list.split(',').map(Number));
 
-const AllowedAddresses = z.string().transform((list, context) => {
-  try {
-    return parseAllowedAddresses(list);
-  } catch {
-    context.addIssue({ code: 'custom', message: 'must be CIDRs with an optional port, comma-separated' });
-    return z.NEVER;
-  }
-});
-
 export const Config = z.object({
   ...serviceConfig,
   ...kafkaConfig,
@@ -33,9 +24,7 @@ export const Config = z.object({
     'Keys that seal the secrets of integrations: kid:base64, newest first.',
   ),
   SERVICE_TOKEN_KEYS: KeyringSetting.describe("Keys of the gateway's tokens: kid:base64, newest first."),
-  OUTBOUND_ALLOWED_ADDRESSES: AllowedAddresses.default([]).describe(
-    'Private addresses that integrations may name: CIDRs with an optional port. The same for all services.',
-  ),
+  OUTBOUND_ALLOWED_ADDRESSES: AllowedAddressesSetting,
   RETRY_DELAYS_MS: DelaysMs.default([60_000, 300_000]).describe(
     'Waits before the automatic retries, in milliseconds: as many retries as values.',
   ),

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 
 import { execute, query } from '@heddle/persistence';
-import type { DeliveryRequestedV1, OrderChangedV1 } from '@heddle/contracts';
+import type { DeliveryRequestedV1, OfferedFile, OrderChangedV1 } from '@heddle/contracts';
 
 import {
   Bench,
@@ -50,7 +50,12 @@ describe('the life of a delivery', () => {
       integrationVersion: 1,
       trigger: 'order.submitted',
       attempt: 1,
-      order: { orderNumber: '1022', orderId: '6182665224482', version: 1 },
+      order: {
+        orderNumber: '1022',
+        orderId: '6182665224482',
+        version: 1,
+        items: [{ recipeId: 'DRIVE-001', itemQuantity: 1 }],
+      },
       recipeIds: ['DRIVE-001'],
       earlierOfferIds: [],
       files: [
@@ -285,6 +290,10 @@ describe('lanes', () => {
       const [offer, ...others] = await bench.drain();
       expect(others).toEqual([]);
       expect(offer!.files).toMatchObject([{ name: '1022_ID_6182665224482_Cancelled.json' }]);
+      const [{ name, source }] = offer!.files as [OfferedFile];
+      const text = source.kind === 'inline' ? source.text : 'not inline';
+      expect(await bench.deliveries.readDocument('demo', offer!.deliveryId, name)).toBe(text);
+      expect(await bench.deliveries.readDocument('other', offer!.deliveryId, name)).toBeUndefined();
       expect(contentVersion(offer!)).toBe(3);
     },
   );

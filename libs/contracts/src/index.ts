@@ -35,6 +35,7 @@ export {
   DeliveryRequestedV1,
   FileSource,
   MAX_INLINE_CHARACTERS,
+  MAX_OFFERED_ITEMS,
   OfferedFile,
 } from './lib/events/delivery-requested.v1.js';
 export {

@@ -5,6 +5,8 @@ export { ServiceTokenSigner } from './lib/hub-tokens.js';
 export type { HubTokens, SigningKey } from './lib/hub-tokens.js';
 export { runOutboundWorker } from './lib/outbound-worker.js';
 export type { DestinationDeps, OutboundWorkerOptions } from './lib/outbound-worker.js';
+export { linkFile } from './lib/link-file.js';
+export type { LinkFile } from './lib/link-file.js';
 export { SourceFetcher } from './lib/source-fetcher.js';
 export type { SourceFetcherOptions } from './lib/source-fetcher.js';
 export { Spool } from './lib/spool.js';

@@ -107,6 +107,7 @@ describe('the SFTP worker as a process', () => {
       KAFKA_TOPIC_PREFIX: topicPrefix,
       SECRETS_KEY: MASTER_KEY,
       SERVICE_TOKEN_KEYS: `t1:${TOKEN_KEY.toString('base64')}`,
+      PUBLIC_URL: 'https://hub.example',
       STORE_URL: `http://127.0.0.1:${(store.address() as AddressInfo).port}`,
       OUTBOUND_ALLOWED_ADDRESSES: [good, bad, files].map(({ port }) => `127.0.0.1/32:${port}`).join(','),
       SPOOL_DIR: await temporaryFolder('spool'),

@@ -1,4 +1,5 @@
-import { Controller, Get, Inject, Param, Query, UseGuards } from '@nestjs/common';
+import { Controller, Get, Inject, Param, Query, Res, UseGuards } from '@nestjs/common';
+import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 
 import { Caller, RequirePermission, ServiceTokenGuard } from '@heddle/access';
@@ -10,13 +11,13 @@ import { parseQuery } from '../http/input.js';
 
 import { DeliveryRepository } from './delivery.repository.js';
 
-@Controller('api/v2/deliveries')
+@Controller()
 @UseGuards(ServiceTokenGuard)
 @RequirePermission('deliveries:read')
 export class DeliveryController {
   constructor(@Inject(DeliveryRepository) private readonly deliveries: DeliveryRepository) {}
 
-  @Get()
+  @Get('api/v2/deliveries')
   async list(
     @Caller() { tenant }: Caller,
     @Query() filters: unknown,
@@ -24,10 +25,26 @@ export class DeliveryController {
     return await this.deliveries.list(tenant, parseQuery(DeliveriesQuery, filters));
   }
 
-  @Get(':deliveryId')
+  @Get('api/v2/deliveries/:deliveryId')
   async read(@Caller() { tenant }: Caller, @Param('deliveryId') id: string): Promise<DeliveryDetails> {
     const found = z.uuid().safeParse(id).success ? await this.deliveries.read(tenant, id) : undefined;
     if (!found) throw new ProblemError(404, 'there is no such delivery');
     return found;
+  }
+
+  /** A document that travelled in its offers and is too long for the link that leads to it. */
+  @Get('internal/deliveries/:deliveryId/files/:name')
+  async readDocument(
+    @Caller() { tenant }: Caller,
+    @Param('deliveryId') id: string,
+    @Param('name') name: string,
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
+    const text = z.uuid().safeParse(id).success
+      ? await this.deliveries.readDocument(tenant, id, name)
+      : undefined;
+    if (text === undefined) throw new ProblemError(404, 'there is no such file');
+    // As bytes: a text would be given another content type with a charset.
+    await reply.status(200).header('content-type', 'application/octet-stream').send(Buffer.from(text));
   }
 }

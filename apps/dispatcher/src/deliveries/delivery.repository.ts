@@ -132,6 +132,18 @@ export class DeliveryRepository {
       };
     });
   }
+
+  /** Text of a file that travels in its offers. */
+  async readDocument(tenant: string, deliveryId: string, name: string): Promise<string | undefined> {
+    const [row] = await query<{ text: string | null }>(
+      this.dataSource,
+      `SELECT f.source ->> 'text' AS text
+       FROM dispatcher.deliveries d JOIN dispatcher.delivery_files f USING (delivery_id)
+       WHERE d.tenant = $1 AND d.delivery_id = $2 AND f.name = $3 AND f.source ->> 'kind' = 'inline'`,
+      [tenant, deliveryId, name],
+    );
+    return row?.text ?? undefined;
+  }
 }
 
 function summaryOf(row: SummaryRow): DeliverySummary {

@@ -3,6 +3,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import {
   DELIVERY_REQUESTED,
   DeliveryRequestedV1,
+  MAX_OFFERED_ITEMS,
   OrderChangedV1,
   RecipeSavedV1,
   deliveryRequestedTopic,
@@ -81,6 +82,13 @@ type Prepared =
       readonly row: OutboxRow;
     }
   | { readonly kind: 'end'; readonly delivery: Claimed; readonly failure: Failure | null };
+interface OfferContent {
+  readonly offerId: string;
+  readonly set: FileSet;
+  readonly sealedSettings: string;
+  readonly items: OrderItems | undefined;
+}
+type OrderItems = NonNullable<DeliveryRequestedV1['order']>['items'];
 type Failure = Parameters<typeof finishedEvent>[1]['failure'] & object;
 
 /** Moves what is ready into flight, in one transaction with its offers. */
@@ -181,7 +189,8 @@ export class OfferRepository {
     const [heads, files, sealed] = await Promise.all([
       headDocuments(
         tx,
-        claimed.filter(({ frozen }) => !frozen),
+        // What is frozen needs the lines of its order alone.
+        claimed.filter(({ frozen, kind }) => !frozen || kind === 'order'),
       ),
       openFiles(
         tx,
@@ -208,7 +217,12 @@ export class OfferRepository {
           delivery: content,
           offerId,
           set,
-          row: this.offerRow(content, offerId, set, envelope),
+          row: this.offerRow(content, {
+            offerId,
+            set,
+            sealedSettings: envelope,
+            items: itemsOf(content, heads.get(subjectKey(delivery))),
+          }),
         };
       } catch (error) {
         // One delivery that cannot be offered must not hold up the others for ever.
@@ -225,7 +239,7 @@ export class OfferRepository {
     });
   }
 
-  private offerRow(delivery: Claimed, offerId: string, set: FileSet, sealedSettings: string): OutboxRow {
+  private offerRow(delivery: Claimed, { offerId, set, sealedSettings, items }: OfferContent): OutboxRow {
     const { tenant, kind, subject, orderNumber, orderId, version, flow } = delivery;
     const offer = DeliveryRequestedV1.parse({
       deliveryId: delivery.deliveryId,
@@ -237,7 +251,7 @@ export class OfferRepository {
       integrationVersion: flow.version,
       trigger: delivery.trigger,
       attempt: delivery.attempts + 1,
-      ...(kind === 'order' && { order: { orderUid: subject, orderNumber, orderId, version } }),
+      ...(kind === 'order' && { order: { orderUid: subject, orderNumber, orderId, version, items } }),
       recipeIds: delivery.recipeIds,
       sealedSettings,
       files: set.files,
@@ -427,6 +441,14 @@ function contentOf(delivery: Claimed, heads: ReadonlyMap<string, HeadContent>): 
   const { version, orderId, items } = head.order;
   const recipeIds = items.filter(({ itemQuantity }) => itemQuantity > 0).map(({ recipeId }) => recipeId);
   return { ...current, version, orderId, recipeIds: [...new Set(recipeIds)] };
+}
+
+/** The lines of the version that the delivery sends. A version that the order has left behind is not known any more. */
+function itemsOf({ version }: Claimed, head: HeadContent | undefined): OrderItems {
+  if (head?.kind !== 'order' || head.order.version !== version) return undefined;
+  const used = head.order.items.filter(({ itemQuantity }) => itemQuantity > 0);
+  if (used.length > MAX_OFFERED_ITEMS) return undefined;
+  return used.map(({ itemId, recipeId, itemQuantity }) => ({ itemId, recipeId, itemQuantity }));
 }
 
 async function openFiles(

@@ -122,6 +122,11 @@ async function deliver(
         channel: 'shop',
         integrationId: randomUUID(),
         settings,
+        trigger: 'order.submitted',
+        attempt: 1,
+        recipeIds: [],
+        offered: files.map(({ name, mimeType }) => ({ name, kind: 'attachment', mimeType })),
+        linkTo: async (name) => `https://hub.example/files/token/${name}`,
         files: {
           [Symbol.asyncIterator]: () => ({
             next: async () => {

@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 
 import ipaddr from 'ipaddr.js';
+import { z } from 'zod';
 
 type Address = ipaddr.IPv4 | ipaddr.IPv6;
 
@@ -22,6 +23,22 @@ export function parseAllowedAddresses(list: string): readonly AllowedAddress[] {
     .filter((entry) => entry !== '')
     .map(parseAllowedAddress);
 }
+
+/** `OUTBOUND_ALLOWED_ADDRESSES`, the same for every service that connects to what a tenant names. */
+export const AllowedAddressesSetting = z
+  .string()
+  .transform((list, context) => {
+    try {
+      return parseAllowedAddresses(list);
+    } catch (error) {
+      context.addIssue({ code: 'custom', message: error instanceof Error ? error.message : 'unreadable' });
+      return z.NEVER;
+    }
+  })
+  .default([])
+  .describe(
+    'Private addresses that deliveries may reach: CIDRs with an optional port, comma-separated. The same for all services.',
+  );
 
 function parseAllowedAddress(entry: string): AllowedAddress {
   const match =

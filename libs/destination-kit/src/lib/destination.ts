@@ -1,4 +1,4 @@
-import type { DestinationKind, Receipt } from '@heddle/contracts';
+import type { DeliveryRequestedV1, DestinationKind, FileKind, Receipt, Trigger } from '@heddle/contracts';
 
 /** One file of a file set, spooled and measured by the worker. */
 export interface DeliveryFile {
@@ -12,10 +12,19 @@ export interface DeliveryFile {
   open(): AsyncIterable<Uint8Array>;
 }
 
-export interface Delivery<TSettings> {
+/** A file of the set before anybody has fetched it. */
+export interface OfferedName {
+  readonly name: string;
+  readonly kind: FileKind;
+  readonly mimeType: string;
+}
+
+/** The order that a delivery is about. */
+export type DeliveryOrder = NonNullable<DeliveryRequestedV1['order']>;
+
+/** What is known of a delivery whether it sends something or not. */
+interface DeliveryBase<TSettings> {
   readonly deliveryId: string;
-  /** This attempt's offer: part of temporary names, so that two offers never share one. */
-  readonly offerId: string;
   /** Earlier offers of this delivery and its lane: what they left under temporary names is to be removed. */
   readonly earlierOfferIds: readonly string[];
   readonly tenant: string;
@@ -23,16 +32,32 @@ export interface Delivery<TSettings> {
   readonly integrationId: string;
   /** Parsed, secrets opened. Lives in memory for one attempt and is never logged. */
   readonly settings: TSettings;
+}
+
+export interface Delivery<TSettings> extends DeliveryBase<TSettings> {
+  /** This attempt's offer: part of temporary names, so that two offers never share one. */
+  readonly offerId: string;
+  readonly trigger: Trigger;
+  /** 1 for the first try. */
+  readonly attempt: number;
+  /** Missing for the recipe feed. */
+  readonly order?: DeliveryOrder;
+  readonly recipeIds: readonly string[];
+  /** Every file that has no receipt yet, in the order of the set, whether it can be fetched or not. */
+  readonly offered: readonly OfferedName[];
   /**
    * The files as they become ready: fetched whole, so that a slow source never holds a
    * connection to the target. May be pulled by several readers at once, each file goes to one
    * of them. A file that cannot be fetched does not appear; the worker reports it.
+   * Empty for a destination that fetches nothing.
    */
   readonly files: AsyncIterable<DeliveryFile>;
+  /** A signed address of the hub for one offered file, for whoever is to fetch it. Expires after a week. */
+  readonly linkTo: (name: string) => Promise<string>;
 }
 
 /** What earlier offers may have left behind of a delivery that sends nothing any more. */
-export interface Leftovers<TSettings> extends Omit<Delivery<TSettings>, 'offerId' | 'files'> {
+export interface Leftovers<TSettings> extends DeliveryBase<TSettings> {
   readonly fileNames: readonly string[];
 }
 
@@ -54,6 +79,9 @@ export interface DeliveryContext {
 export interface Destination<TSettings> {
   readonly kind: DestinationKind;
 
+  /** False: links are all it sends, so the worker fetches nothing and `files` is empty. */
+  readonly fetches?: boolean;
+
   /**
    * Makes one attempt. Repeating it with the same delivery must leave the target as one
    * success would: same names, same bytes, no second copy. Nothing half-written may
@@ -61,6 +89,9 @@ export interface Destination<TSettings> {
    *
    * Yields the receipt of a file as soon as it is in place. Receipts yielded before a
    * failure are kept, and the next attempt carries only the files without one.
+   *
+   * What goes out whole or not at all, a mail or a hook call, ends without a receipt and without
+   * an error where `files` has fewer than `offered`: the worker reports what could not be fetched.
    *
    * @throws {DestinationError} and nothing else.
    */

@@ -70,7 +70,19 @@ export function aDelivery<TSettings>(
     channel: 'default',
     integrationId: '0190a1b2-0000-7000-8000-00000000000a',
     settings,
+    trigger: 'order.submitted',
+    attempt: 1,
+    order: {
+      orderUid: '0190a1b2-0000-7000-8000-00000000000b',
+      orderNumber: '1022',
+      orderId: '6182665224482',
+      version: 1,
+      items: [{ itemId: '1', recipeId: 'DRIVE-001', itemQuantity: 2 }],
+    },
+    recipeIds: ['DRIVE-001'],
+    offered: files.map(({ name, mimeType }) => ({ name, kind: 'attachment', mimeType })),
     files: inTurn(files),
+    linkTo: async (name) => `https://hub.example/files/token-of-a-link/${name}`,
     ...fields,
   };
 }

@@ -187,6 +187,7 @@ function aWorker(options: Partial<DestinationWorkerOptions<Settings>> = {}): {
     sealer,
     publisher,
     fetch: inline,
+    link: async ({ name }, { deliveryId }) => `https://hub.example/${deliveryId}/${name}`,
     logger: createLogger({ service: 'outbound-test', level: 'debug', destination: sink }),
     metrics: createMetrics('outbound-test'),
     pool: 64,
@@ -251,6 +252,73 @@ describe('an outbound worker', () => {
     expect([log.join(''), JSON.stringify(publisher.events)].join('')).not.toContain('word-of-test');
     expect(log.filter((line) => line.includes('"delivery.attempted"'))).toHaveLength(1);
     expect(log.join('')).toContain('"trace_id":"0af7651916cd43dd8448eb211c80319c"');
+  });
+
+  it('tells the destination what the delivery is about, and gives it a link to each file', async () => {
+    const { destination, publisher, take } = aWorker();
+    const order = {
+      orderUid: randomUUID(),
+      orderNumber: '1022',
+      orderId: null,
+      version: 3,
+      items: [{ itemId: '1', recipeId: 'DRIVE-001', itemQuantity: 2 }],
+    };
+    const offer = anOffer({ trigger: 'order.updated', attempt: 2, order, recipeIds: ['DRIVE-001'] });
+
+    await take(offer);
+
+    await soon(() => expect(publisher.finished().outcome).toBe('succeeded'));
+    const [delivery] = destination.seen;
+    expect(delivery).toMatchObject({ trigger: 'order.updated', attempt: 2, order, recipeIds: ['DRIVE-001'] });
+    expect(delivery?.offered).toEqual([
+      { name: 'a.txt', kind: 'attachment', mimeType: 'text/plain' },
+      { name: 'b.txt', kind: 'attachment', mimeType: 'text/plain' },
+    ]);
+    expect(await delivery?.linkTo('b.txt')).toBe(`https://hub.example/${offer.deliveryId}/b.txt`);
+    await expect(delivery?.linkTo('c.txt')).rejects.toMatchObject({ code: 'UNKNOWN' });
+  });
+
+  it('fetches nothing for a destination that sends links, and takes receipts without a size', async () => {
+    const fetched: string[] = [];
+    const { destination, publisher, take } = aWorker({
+      fetch: (file) => (fetched.push(file.name), inline(file)),
+    });
+    Object.assign(destination, { fetches: false });
+    destination.behave = async function* ({ offered, files, linkTo }) {
+      for await (const file of files) throw new Error(`not asked for: ${file.name}`);
+      for (const { name } of offered)
+        yield { name, location: await linkTo(name), sizeBytes: null, sha256: null, details: {} };
+    };
+
+    await take(anOffer());
+
+    await soon(() => expect(publisher.finished()).toMatchObject({ outcome: 'succeeded', sizeBytes: 0 }));
+    expect(fetched).toEqual([]);
+  });
+
+  it('reports the file that could not be fetched where a destination that sends all or nothing sent nothing', async () => {
+    const { destination, publisher, take } = aWorker({
+      fetch: async (file) => {
+        if (file.name === 'b.txt') throw new DestinationError('SOURCE_UNAVAILABLE', 'fetching b.txt: gone');
+        return await inline(file);
+      },
+    });
+    destination.behave = async function* ({ offered, files }) {
+      const fetched = [];
+      for await (const { name } of files) fetched.push(name);
+      if (fetched.length === offered.length) yield undefined as never;
+    };
+
+    await take(anOffer());
+
+    await soon(() =>
+      expect(publisher.finished()).toMatchObject({
+        outcome: 'failed',
+        code: 'SOURCE_UNAVAILABLE',
+        message: 'fetching b.txt: gone',
+        receipts: [],
+      }),
+    );
   });
 
   it('forgets offers whose commit failed, for another worker gets them', async () => {

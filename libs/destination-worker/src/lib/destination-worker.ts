@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { DELIVERY_ATTEMPTED, DeliveryAttemptedV1, TOPIC } from '@heddle/contracts';
 import type { AttemptOutcome, DeliveryRequestedV1, FileFault } from '@heddle/contracts';
 import { DestinationError } from '@heddle/destination-kit';
-import type { Destination } from '@heddle/destination-kit';
+import type { Delivery, Destination } from '@heddle/destination-kit';
 import type { BatchResult, EventBatch, OutgoingEvent, PublishResult, ReceivedEvent } from '@heddle/messaging';
 import { newId, traceIdOf } from '@heddle/platform';
 import type { Logger, Metrics } from '@heddle/platform';
@@ -13,6 +13,7 @@ import type { z } from 'zod';
 import { Attempt } from './attempt.js';
 import { FileSet } from './file-set.js';
 import type { FetchFile } from './file-set.js';
+import type { LinkFile } from './link-file.js';
 import { openSettings } from './open-settings.js';
 import { WorkerMetrics } from './worker-metrics.js';
 
@@ -31,6 +32,7 @@ export interface DestinationWorkerOptions<TSettings> {
   readonly sealer: Pick<SecretSealer, 'open'>;
   readonly publisher: ReportPublisher;
   readonly fetch: FetchFile;
+  readonly link: LinkFile;
   readonly logger: Logger;
   readonly metrics: Metrics;
   readonly pool: number;
@@ -295,24 +297,14 @@ export class DestinationWorker<TSettings> {
 
   private async deliver(attempt: Attempt, faults: FileFault[]): Promise<void> {
     const { offer, signal } = attempt;
-    const { destination, sealer, settings: schema } = this.options;
+    const { destination, sealer, settings: schema, fetch } = this.options;
     signal.throwIfAborted();
     const settings = openSettings(sealer, schema, offer);
     const ended = new AbortController();
-    const fileSet = new FileSet(offer, this.options.fetch, AbortSignal.any([signal, ended.signal]));
+    const toFetch = destination.fetches === false ? [] : offer.files;
+    const fileSet = new FileSet(offer.tenant, toFetch, fetch, AbortSignal.any([signal, ended.signal]));
     try {
-      const { deliveryId, offerId, earlierOfferIds, tenant, channel, integrationId } = offer;
-      const { files } = fileSet;
-      const delivery = {
-        deliveryId,
-        offerId,
-        earlierOfferIds,
-        tenant,
-        channel,
-        integrationId,
-        settings,
-        files,
-      };
+      const delivery = this.deliveryOf(offer, settings, fileSet);
       for await (const receipt of destination.deliver(delivery, {
         signal,
         assertLeased: () => attempt.assertLeased(),
@@ -327,6 +319,35 @@ export class DestinationWorker<TSettings> {
       ended.abort();
       await fileSet.close();
     }
+  }
+
+  private deliveryOf(
+    offer: DeliveryRequestedV1,
+    settings: TSettings,
+    { files }: FileSet,
+  ): Delivery<TSettings> {
+    const { deliveryId, offerId, earlierOfferIds, tenant, channel, integrationId } = offer;
+    const { trigger, attempt, order, recipeIds } = offer;
+    return {
+      deliveryId,
+      offerId,
+      earlierOfferIds,
+      tenant,
+      channel,
+      integrationId,
+      settings,
+      trigger,
+      attempt,
+      ...(order !== undefined && { order }),
+      recipeIds,
+      offered: offer.files.map(({ name, kind, mimeType }) => ({ name, kind, mimeType })),
+      files,
+      linkTo: async (name) => {
+        const file = offer.files.find((offered) => offered.name === name);
+        if (!file) throw new DestinationError('UNKNOWN', 'linking to a file: it was not offered');
+        return await this.options.link(file, offer);
+      },
+    };
   }
 
   private errorOf(failure: unknown, [fault]: readonly FileFault[]): DestinationError {
@@ -470,7 +491,7 @@ export class DestinationWorker<TSettings> {
 }
 
 function sizeOf({ receipts }: Attempt): number {
-  return receipts.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  return receipts.reduce((sum, { sizeBytes }) => sum + (sizeBytes ?? 0), 0);
 }
 
 function tookTooLong(timeoutMs: number): DestinationError {

@@ -1,4 +1,4 @@
-import type { DeliveryRequestedV1, FileFault, OfferedFile } from '@heddle/contracts';
+import type { FileFault, OfferedFile } from '@heddle/contracts';
 import { DestinationError } from '@heddle/destination-kit';
 
 import { FileFeed } from './file-feed.js';
@@ -21,7 +21,8 @@ export class FileSet {
   private fetching = 0;
 
   constructor(
-    private readonly offer: DeliveryRequestedV1,
+    private readonly tenant: string,
+    private readonly offered: readonly OfferedFile[],
     private readonly fetch: FetchFile,
     private readonly signal: AbortSignal,
   ) {
@@ -32,7 +33,7 @@ export class FileSet {
 
   /** In the order of the offer, so that the first one names the attempt. */
   get faults(): readonly FileFault[] {
-    return this.offer.files.flatMap(({ name }) => {
+    return this.offered.flatMap(({ name }) => {
       const fault = this.faultOf.get(name);
       return fault ? [{ name, code: fault.code, message: fault.message }] : [];
     });
@@ -50,18 +51,18 @@ export class FileSet {
   }
 
   private pump(): void {
-    const { files } = this.offer;
+    const { offered } = this;
     while (
       !this.signal.aborted &&
-      this.next < files.length &&
+      this.next < offered.length &&
       this.fetching < FETCHES &&
       this.fetching + this.files.waiting < FILES_AHEAD
     ) {
-      const file = files[this.next];
+      const file = offered[this.next];
       this.next += 1;
       if (file) void this.fetchOne(file);
     }
-    if (this.fetching === 0 && (this.next >= files.length || this.signal.aborted)) {
+    if (this.fetching === 0 && (this.next >= offered.length || this.signal.aborted)) {
       this.files.end();
       this.ended.resolve(undefined);
     }
@@ -70,7 +71,7 @@ export class FileSet {
   private async fetchOne(file: OfferedFile): Promise<void> {
     this.fetching += 1;
     try {
-      const spooled = await this.fetch(file, this.offer.tenant, this.signal);
+      const spooled = await this.fetch(file, this.tenant, this.signal);
       this.spooled.set(file.name, spooled);
       const { name, mimeType } = file;
       const { sizeBytes, sha256 } = spooled;

@@ -9,12 +9,13 @@ import { KafkaPublisher, KafkaServer, kafkaOptions } from '@heddle/messaging';
 import type { BatchResult, EventBatch } from '@heddle/messaging';
 import { runService } from '@heddle/platform';
 import type { Platform, RunningService } from '@heddle/platform';
-import { SecretSealer } from '@heddle/secrets';
+import { FileLinks, SecretSealer } from '@heddle/secrets';
 import { Gauge } from 'prom-client';
 import type { z } from 'zod';
 
 import { DestinationWorker } from './destination-worker.js';
 import { ServiceTokenSigner } from './hub-tokens.js';
+import { linkFile } from './link-file.js';
 import { SourceFetcher } from './source-fetcher.js';
 import { Spool } from './spool.js';
 import type { WorkerConfig } from './worker-config.js';
@@ -113,6 +114,7 @@ function assemble<TSettings>(
     sealer: new SecretSealer(config.SECRETS_KEY),
     publisher,
     fetch: (file, tenant, signal) => fetcher.fetch(file, tenant, signal),
+    link: linkFile(new FileLinks(config.SERVICE_TOKEN_KEYS), config.PUBLIC_URL),
     logger: platform.logger,
     metrics: platform.metrics,
     pool: config.ATTEMPT_POOL,

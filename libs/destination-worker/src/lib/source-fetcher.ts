@@ -1,11 +1,18 @@
-import { Agent, request as requestHttp } from 'node:http';
-import type { ClientRequest, IncomingMessage } from 'node:http';
-import { Agent as HttpsAgent, request as requestHttps } from 'node:https';
+import { Agent } from 'node:http';
+import type { IncomingMessage } from 'node:http';
+import { Agent as HttpsAgent } from 'node:https';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import type { OfferedFile } from '@heddle/contracts';
-import { DestinationError, guardedAgents } from '@heddle/destination-kit';
-import type { AddressGuard, GuardedAgents } from '@heddle/destination-kit';
+import {
+  DestinationError,
+  UrlSources,
+  expectFile,
+  requestSource,
+  sourceError,
+  sourceUnavailable,
+} from '@heddle/destination-kit';
+import type { AddressGuard } from '@heddle/destination-kit';
 
 import type { HubTokens } from './hub-tokens.js';
 import type { Reservation, Spool, SpooledFile } from './spool.js';
@@ -44,7 +51,7 @@ class HubAway {
  * Its errors name the file and never the address, which may carry somebody's signature.
  */
 export class SourceFetcher {
-  private readonly agents: GuardedAgents;
+  private readonly urls: UrlSources;
   private readonly hubAgent: Agent;
   private readonly store: URL;
 
@@ -52,16 +59,11 @@ export class SourceFetcher {
     this.store = new URL(options.storeUrl);
     const HubAgent = this.store.protocol === 'https:' ? HttpsAgent : Agent;
     this.hubAgent = new HubAgent({ keepAlive: true, maxFreeSockets: 16, timeout: 60_000 });
-    this.agents = guardedAgents(options.guard, {
-      connectTimeoutMs: options.connectTimeoutMs,
-      keepAlive: true,
-      maxFreeSockets: 16,
-      timeout: 30_000,
-    });
+    this.urls = new UrlSources(options);
   }
 
   close(): void {
-    this.agents.destroy();
+    this.urls.close();
     this.hubAgent.destroy();
   }
 
@@ -110,8 +112,8 @@ export class SourceFetcher {
     }
     const place = `fetching ${name}`;
     if (source.kind === 'url') {
-      const response = await this.askGuarded(source.url, place, signal);
-      return this.receive(expectOk(response, place), place, reservation, signal, isRepetition);
+      const response = await this.urls.get(source.url, place, signal);
+      return this.receive(response, place, reservation, signal, isRepetition);
     }
     const response = await this.askHub(source.path, tenant, place, signal).catch(whileHubIsAway);
     if (response instanceof HubAway) return response;
@@ -120,16 +122,17 @@ export class SourceFetcher {
       return new HubAway();
     }
     const spooled = await this.receive(
-      expectOk(response, place),
+      expectFile(response, place),
       place,
       reservation,
       signal,
       isRepetition,
     ).catch(whileHubIsAway);
     if (spooled instanceof HubAway) return spooled;
-    if (!(spooled instanceof NoRoom) && spooled.sha256 !== source.sha256) {
+    const { sha256 } = source;
+    if (!(spooled instanceof NoRoom) && sha256 !== undefined && spooled.sha256 !== sha256) {
       await spooled.dispose();
-      throw unavailable(place, 'the content is not the one that the event names');
+      throw sourceUnavailable(place, 'the content is not the one that the event names');
     }
     return spooled;
   }
@@ -144,62 +147,14 @@ export class SourceFetcher {
     // `//elsewhere/x` is a path to zod and a host to a URL.
     if (url.origin !== this.store.origin) throw new DestinationError('ADDRESS_REFUSED', place);
     const token = await this.options.hubTokens.sign(tenant);
-    return await this.ask(
-      url,
-      { agent: this.hubAgent, headers: { authorization: `Bearer ${token}` } },
+    const { connectTimeoutMs, silenceTimeoutMs } = this.options;
+    return await requestSource(url, {
+      agent: this.hubAgent,
+      headers: { authorization: `Bearer ${token}` },
       place,
       signal,
-    );
-  }
-
-  private async askGuarded(address: string, place: string, signal: AbortSignal): Promise<IncomingMessage> {
-    const url = this.options.guard.parseUrl(address);
-    const agent = url.protocol === 'https:' ? this.agents.https : this.agents.http;
-    return await this.ask(url, { agent }, place, signal);
-  }
-
-  private async ask(
-    url: URL,
-    options: { readonly agent: Agent; readonly headers?: Readonly<Record<string, string>> },
-    place: string,
-    signal: AbortSignal,
-  ): Promise<IncomingMessage> {
-    const { connectTimeoutMs, silenceTimeoutMs } = this.options;
-    const send = (): Promise<IncomingMessage> =>
-      new Promise((resolve, reject) => {
-        const request: ClientRequest = (url.protocol === 'https:' ? requestHttps : requestHttp)(url, {
-          ...options,
-          signal,
-          headers: {
-            'user-agent': 'Heddle',
-            accept: '*/*',
-            'accept-encoding': 'identity',
-            ...options.headers,
-          },
-        });
-        const timer = setTimeout(
-          () => request.destroy(unavailable(place, 'the source does not answer')),
-          connectTimeoutMs + silenceTimeoutMs,
-        );
-        request.once('response', (response) => {
-          clearTimeout(timer);
-          resolve(response);
-        });
-        request.once('error', (error) => {
-          clearTimeout(timer);
-          reject(isStale(request, error) ? new StaleConnection() : error);
-        });
-        request.end();
-      });
-    try {
-      // A kept connection may have been closed by the server just now: the second try takes a fresh one.
-      return await send().catch((error: unknown) => {
-        if (error instanceof StaleConnection) return send();
-        throw error;
-      });
-    } catch (error) {
-      throw sourceError(error, place);
-    }
+      timeoutMs: connectTimeoutMs + silenceTimeoutMs,
+    });
   }
 
   private async receive(
@@ -212,20 +167,18 @@ export class SourceFetcher {
     const { maxFileBytes, silenceTimeoutMs, spool } = this.options;
     const header = response.headers['content-length'];
     const length = header === undefined ? undefined : Number(header);
-    const encoding = response.headers['content-encoding'] ?? 'identity';
     const writer = spool.writer(reservation);
     let isWaitingForRoom = false;
     const silence = setTimeout(() => {
       if (isWaitingForRoom) silence.refresh();
-      else response.destroy(unavailable(place, 'the source fell silent'));
+      else response.destroy(sourceUnavailable(place, 'the source fell silent'));
     }, silenceTimeoutMs);
     try {
-      if (encoding !== 'identity') throw unavailable(place, 'the source answered in an encoding of its own');
       if (length !== undefined && length > maxFileBytes) throw tooLarge(place, maxFileBytes);
       const needed = length ?? UNKNOWN_LENGTH_STEP_BYTES;
       if (!reservation.tryHold(needed)) {
         // Once room was held, the source has grown: waiting again could go on for ever.
-        if (isRepetition) throw unavailable(place, 'the source changed its size');
+        if (isRepetition) throw sourceUnavailable(place, 'the source changed its size');
         return new NoRoom(needed);
       }
       for await (const chunk of response as AsyncIterable<Uint8Array>) {
@@ -240,7 +193,7 @@ export class SourceFetcher {
         silence.refresh();
       }
       if (length !== undefined && writer.sizeBytes !== length)
-        throw unavailable(place, 'the source was cut short');
+        throw sourceUnavailable(place, 'the source was cut short');
       return writer.finish();
     } catch (error) {
       await writer.discard();
@@ -252,47 +205,9 @@ export class SourceFetcher {
   }
 }
 
-function expectOk(response: IncomingMessage, place: string): IncomingMessage {
-  const { statusCode = 0 } = response;
-  if (statusCode === 200) return response;
-  response.destroy();
-  const redirect = statusCode >= 300 && statusCode < 400;
-  throw unavailable(
-    place,
-    `the source answered ${statusCode}${redirect ? ', redirects are not followed' : ''}`,
-  );
-}
-
 function whileHubIsAway(error: unknown): HubAway {
   if (error instanceof DestinationError && error.code === 'SOURCE_UNAVAILABLE') return new HubAway();
   throw error;
-}
-
-class StaleConnection extends Error {}
-
-function isStale(request: ClientRequest, error: Error): boolean {
-  return request.reusedSocket && 'code' in error && (error.code === 'ECONNRESET' || error.code === 'EPIPE');
-}
-
-function sourceError(error: unknown, place: string): DestinationError {
-  if (!(error instanceof DestinationError)) {
-    return new DestinationError('SOURCE_UNAVAILABLE', `${place}: the source cannot be read`, {
-      cause: error,
-    });
-  }
-  // The guard knows the host only; to the tenant it is the source that is away, not the target.
-  if (error.code === 'ADDRESS_REFUSED') {
-    return error.message.startsWith(place)
-      ? error
-      : new DestinationError('ADDRESS_REFUSED', `${place}: ${error.message}`, { cause: error.cause });
-  }
-  if (error.code === 'TIMEOUT' || error.code === 'UNAVAILABLE')
-    return unavailable(place, error.message, error);
-  return error;
-}
-
-function unavailable(place: string, what: string, cause?: unknown): DestinationError {
-  return new DestinationError('SOURCE_UNAVAILABLE', `${place}: ${what}`, { cause });
 }
 
 function tooLarge(place: string, maxFileBytes: number): DestinationError {

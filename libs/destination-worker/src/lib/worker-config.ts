@@ -1,7 +1,7 @@
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { parseAllowedAddresses } from '@heddle/destination-kit';
+import { AllowedAddressesSetting } from '@heddle/destination-kit';
 import { kafkaConfig } from '@heddle/messaging';
 import { serviceConfig } from '@heddle/platform';
 import { KeyringSetting, secretsConfig } from '@heddle/secrets';
@@ -26,20 +26,9 @@ export const workerConfig = {
     .describe('Internal address of the dispatcher; deliveries never go there.'),
   PUBLIC_URL: z
     .url({ protocol: /^https?$/ })
-    .optional()
-    .describe('Base URL that users see; deliveries never go there.'),
-  OUTBOUND_ALLOWED_ADDRESSES: z
-    .string()
-    .default('')
-    .transform((list, context) => {
-      try {
-        return parseAllowedAddresses(list);
-      } catch (error) {
-        context.addIssue({ code: 'custom', message: error instanceof Error ? error.message : 'unreadable' });
-        return z.NEVER;
-      }
-    })
-    .describe('Private addresses that deliveries may reach: CIDRs with an optional port, comma-separated.'),
+    .transform((url) => url.replace(/\/+$/, ''))
+    .describe('Base address that users see: links stand below it, deliveries never go there.'),
+  OUTBOUND_ALLOWED_ADDRESSES: AllowedAddressesSetting,
   ATTEMPT_POOL: z.coerce
     .number()
     .int()

@@ -9,8 +9,9 @@ export const Receipt = z.object({
   name: FileName,
   /** In the notation of the destination, for example `sftp://host/in/name`. */
   location: z.string().min(1),
-  sizeBytes: z.int().min(0),
-  sha256: Sha256,
+  /** Of the bytes that were sent. Null: a link was sent. */
+  sizeBytes: z.int().min(0).nullable(),
+  sha256: Sha256.nullable(),
   /** What else proves it: host key, ETag, how the file was put in place. */
   details: z.record(z.string(), z.string()),
 });

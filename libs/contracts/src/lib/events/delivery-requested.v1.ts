@@ -8,10 +8,16 @@ import { Channel, ForeignId, Instant, RecipeId, Sha256, Tenant } from '../identi
 /** Largest text that travels inside an offer, in UTF-16 units. Source: architecture, section 7. */
 export const MAX_INLINE_CHARACTERS = 256_000;
 
+/** Most lines of an order that travel inside an offer; all ids at their longest, they fill half of a message. */
+export const MAX_OFFERED_ITEMS = 1_000;
+
 /** Where the bytes of a file come from. */
 export const FileSource = z.discriminatedUnion('kind', [
-  /** Of the hub itself: fetched from its internal address, pinned to a content hash. */
-  z.object({ kind: z.literal('hub'), path: z.string().startsWith('/'), sha256: Sha256 }),
+  /**
+   * Of the hub itself: fetched from its internal address, pinned to a content hash where the bytes exist
+   * before they are asked for.
+   */
+  z.object({ kind: z.literal('hub'), path: z.string().startsWith('/'), sha256: Sha256.optional() }),
   /** Of somebody else: always through the guard against private addresses. */
   z.object({ kind: z.literal('url'), url: z.string().min(1).max(8_192) }),
   /** Small documents that travel along. */
@@ -61,6 +67,10 @@ export const DeliveryRequestedV1 = z.object({
       orderNumber: ForeignId,
       orderId: ForeignId.nullable(),
       version: z.int().min(1),
+      /** Lines with a quantity above 0. Missing where they are too many, or the order has moved on. */
+      items: z
+        .array(z.object({ itemId: ForeignId, recipeId: RecipeId, itemQuantity: z.int().min(1) }))
+        .optional(),
     })
     .optional(),
   recipeIds: z.array(RecipeId),

@@ -1,0 +1,126 @@
+import { hkdfSync } from 'node:crypto';
+
+import { FileName, FileSource, Tenant } from '@heddle/contracts';
+import { EncryptJWT, errors, jwtDecrypt } from 'jose';
+import { z } from 'zod';
+
+import type { Keyring } from './keyring.js';
+
+const ISSUER = 'heddle';
+const AUDIENCE = 'files';
+const CIPHER = 'A256GCM';
+/** A week. Source: wire/zapier.md. */
+const LIFETIME_MS = 7 * 24 * 3_600_000;
+/** Between the clocks of two machines. */
+const CLOCK_TOLERANCE_S = 5;
+
+/** Longest text that a link carries itself, in UTF-16 units: a link has to fit into an address line. */
+export const MAX_LINKED_CHARACTERS = 2_000;
+
+/** Where the bytes behind a link come from: as in an offer, or the dispatcher for a text that a link cannot carry. */
+export const LinkedSource = z.discriminatedUnion('kind', [
+  ...FileSource.options,
+  z.object({ kind: z.literal('delivery'), deliveryId: z.uuid() }),
+]);
+export type LinkedSource = z.infer<typeof LinkedSource>;
+
+export const LinkedFile = z.object({
+  tenant: Tenant,
+  name: FileName,
+  mimeType: z.string().min(1).max(255),
+  source: LinkedSource,
+});
+export type LinkedFile = z.infer<typeof LinkedFile>;
+
+/** The link is not ours, changed, or too old. Which of these is no business of whoever follows it. */
+export class FileLinkError extends Error {
+  override readonly name = 'FileLinkError';
+}
+
+/**
+ * Links to single files, for those who have no key: whoever has one may read that file for a week.
+ *
+ * Encrypted and not only signed: the address of a source may carry somebody's signature.
+ */
+export class FileLinks {
+  private readonly keys: ReadonlyMap<string, Uint8Array>;
+  private readonly newest: string;
+
+  /** @param keyring the first seals, all of them open. Keys of links are derived, for these keys sign tokens too. */
+  constructor(keyring: Keyring) {
+    this.newest = keyring[0].kid;
+    this.keys = new Map(
+      keyring.map(({ kid, key }) => [
+        kid,
+        new Uint8Array(hkdfSync('sha256', key, new Uint8Array(), 'heddle file links', 32)),
+      ]),
+    );
+  }
+
+  /** Path and query of the file's address, from the root of the hub. */
+  async pathTo(file: LinkedFile, now = new Date()): Promise<string> {
+    const { tenant, name, mimeType, source } = file;
+    const key = this.keys.get(this.newest);
+    if (key === undefined) throw new TypeError('the newest key is missing');
+    const token = await new EncryptJWT({ tenant, name, mimeType, source })
+      .setProtectedHeader({ alg: 'dir', enc: CIPHER, kid: this.newest })
+      .setIssuer(ISSUER)
+      .setAudience(AUDIENCE)
+      .setIssuedAt(now)
+      .setExpirationTime(new Date(now.getTime() + LIFETIME_MS))
+      .encrypt(key);
+    return addressOf(file, token);
+  }
+
+  /**
+   * The file behind an address that `pathTo` made, whose token stands at its place in it.
+   *
+   * @throws {FileLinkError}
+   */
+  async open(path: string, token: string): Promise<LinkedFile> {
+    if (!isCanonical(token)) throw new FileLinkError('opening a link: not base64url');
+    let file: LinkedFile;
+    try {
+      const { payload } = await jwtDecrypt(token, ({ kid }) => this.keyNamed(kid), {
+        keyManagementAlgorithms: ['dir'],
+        contentEncryptionAlgorithms: [CIPHER],
+        issuer: ISSUER,
+        audience: AUDIENCE,
+        requiredClaims: ['exp', 'iat'],
+        clockTolerance: CLOCK_TOLERANCE_S,
+      });
+      file = LinkedFile.parse(payload);
+    } catch (error) {
+      if (error instanceof errors.JOSEError || error instanceof z.ZodError)
+        throw new FileLinkError('opening a link');
+      throw error;
+    }
+    // A link that says one name and serves another file would be a lie about what it is.
+    if (addressOf(file, token) !== path) throw new FileLinkError('opening a link: it is of another file');
+    return file;
+  }
+
+  private keyNamed(kid: string | undefined): Uint8Array {
+    const key = this.keys.get(kid ?? '');
+    if (!key) throw new FileLinkError('opening a link: unknown key');
+    return key;
+  }
+}
+
+/** The last digit of a part has spare bits: one spelling of the same bytes is enough. */
+function isCanonical(token: string): boolean {
+  return token.split('.').every((part) => Buffer.from(part, 'base64url').toString('base64url') === part);
+}
+
+const RECIPE = /^\/internal\/recipes\/[^/?]+\/([^/?]+)\/[^/?]+$/;
+const TICKET = /^\/internal\/tickets\/[^/?]+\/([^/?]+)\/[^/?]+\.pdf(?:\?|$)/;
+
+/** The recipe's own address for its document and its ticket, as the wire says; a place of their own for the others. */
+function addressOf({ name, source }: LinkedFile, token: string): string {
+  const path = source.kind === 'hub' ? source.path : '';
+  const document = RECIPE.exec(path)?.[1];
+  if (document !== undefined) return `/recipe/${document}.json?link=${token}`;
+  const ticket = TICKET.exec(path)?.[1];
+  if (ticket !== undefined) return `/recipe/${ticket}.pdf?link=${token}`;
+  return `/files/${token}/${name}`;
+}
