@@ -2,9 +2,11 @@ import { Module } from '@nestjs/common';
 import type { DynamicModule } from '@nestjs/common';
 
 import { ApiKeys, ServiceTokens } from '@heddle/access';
+import { AddressGuard, UrlSources } from '@heddle/destination-kit';
 import { SchemaWatch } from '@heddle/persistence';
 import type { DataSource } from '@heddle/persistence';
 import type { Platform } from '@heddle/platform';
+import { FileLinks } from '@heddle/secrets';
 
 import { AssociationController } from './associations/association.controller.js';
 import { AuditController } from './audit/audit.controller.js';
@@ -12,6 +14,7 @@ import { CancellationController } from './cancellations/cancellation.controller.
 import { CONFIG } from './config.js';
 import type { Config } from './config.js';
 import { DATA_SOURCE } from './database.js';
+import { LinkedFiles } from './files/linked-files.js';
 import { RequestMetrics } from './http/request-metrics.js';
 import { EVENT_LOG } from './intake/event-log.js';
 import type { EventLog } from './intake/event-log.js';
@@ -27,6 +30,10 @@ export interface GatewayParts {
   readonly dataSource: DataSource;
   readonly eventLog: EventLog;
 }
+
+/** Of sources of linked files. As the workers have them unless told otherwise. */
+const CONNECT_TIMEOUT_MS = 10_000;
+const SILENCE_TIMEOUT_MS = 30_000;
 
 @Module({})
 export class AppModule {
@@ -55,6 +62,19 @@ export class AppModule {
             dispatcher: new Upstream('dispatcher', config.DISPATCHER_URL, tokens, logger),
           },
         },
+        { provide: FileLinks, useValue: new FileLinks(config.SERVICE_TOKEN_KEYS) },
+        {
+          provide: UrlSources,
+          useValue: new UrlSources({
+            guard: new AddressGuard({
+              allowed: config.OUTBOUND_ALLOWED_ADDRESSES,
+              ownOrigins: [config.PUBLIC_URL, config.STORE_URL, config.DISPATCHER_URL],
+            }),
+            connectTimeoutMs: CONNECT_TIMEOUT_MS,
+            silenceTimeoutMs: SILENCE_TIMEOUT_MS,
+          }),
+        },
+        LinkedFiles,
         Intake,
         IntakeMetrics,
         RequestMetrics,

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 
 import { Tenant } from '@heddle/contracts';
+import { AllowedAddressesSetting } from '@heddle/destination-kit';
 import { kafkaConfig } from '@heddle/messaging';
 import { databaseConfig } from '@heddle/persistence';
 import { serviceConfig } from '@heddle/platform';
@@ -36,6 +37,7 @@ export const Config = z.object({
   SERVICE_TOKEN_KEYS: KeyringSetting.describe(
     'Keys that sign calls between services, kid:base64 of 32 bytes, comma-separated; the first signs, all verify.',
   ),
+  OUTBOUND_ALLOWED_ADDRESSES: AllowedAddressesSetting,
   KEY_RATE_PER_SECOND: z.coerce
     .number()
     .int()

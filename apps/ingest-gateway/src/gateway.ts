@@ -12,6 +12,7 @@ import { serverOptions } from './http/server-options.js';
 import type { EventLog } from './intake/event-log.js';
 import { Lifecycle } from './lifecycle.js';
 import { registerDocs } from './docs/docs.js';
+import { LinkedFiles } from './files/linked-files.js';
 import { OpenReads } from './recipes/open-reads.js';
 import { registerRecipeRead } from './recipes/recipe-read.js';
 import { registerOrderRead } from './upstream/order-read.js';
@@ -56,10 +57,13 @@ export async function startGateway(options: GatewayOptions): Promise<RunningServ
       app.get(Lifecycle).draining.register(fastify);
       registerPassedOn(fastify, upstreams);
       registerOrderRead(fastify, upstreams);
+      const linkedFiles = app.get(LinkedFiles);
+      linkedFiles.register(fastify);
       registerRecipeRead(fastify, {
         store: upstreams['association-store'],
         keys,
         rate,
+        linkedFiles,
         openReads: new OpenReads({ dataSource, publicHosts: config.PUBLIC_HOSTS, logger }),
       });
       registerDocs(fastify, { publicUrl: config.PUBLIC_URL, version });

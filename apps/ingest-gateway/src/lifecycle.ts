@@ -8,6 +8,7 @@ import { HttpAdapterHost } from '@nestjs/core';
 import type { FastifyAdapter } from '@nestjs/platform-fastify';
 
 import { ApiKeys } from '@heddle/access';
+import { UrlSources } from '@heddle/destination-kit';
 import { SchemaWatch } from '@heddle/persistence';
 import { HEALTH, LOGGER, describeError } from '@heddle/platform';
 import type { Health, Logger } from '@heddle/platform';
@@ -33,6 +34,7 @@ export class Lifecycle implements OnApplicationBootstrap, BeforeApplicationShutd
     @Inject(HEALTH) private readonly health: Health,
     @Inject(LOGGER) private readonly logger: Logger,
     @Inject(UPSTREAMS) private readonly upstreams: Upstreams,
+    private readonly urls: UrlSources,
     private readonly keys: ApiKeys,
     private readonly schema: SchemaWatch,
   ) {
@@ -57,6 +59,7 @@ export class Lifecycle implements OnApplicationBootstrap, BeforeApplicationShutd
 
   async onApplicationShutdown(): Promise<void> {
     this.draining.stop();
+    this.urls.close();
     await this.eventLog.close();
     await Promise.all([this.upstreams['association-store'].close(), this.upstreams.dispatcher.close()]);
     await this.keys.stop();

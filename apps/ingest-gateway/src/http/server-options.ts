@@ -13,8 +13,9 @@ const MALFORMED = [400, 'Bad Request', 'the request is not HTTP'] as const;
 
 export function serverOptions(logger: Logger): FastifyServerOptions {
   return {
-    // Paths without regard to case; ids in them keep theirs. Recipe ids have up to 128 characters, links more.
-    routerOptions: { caseSensitive: false, ignoreTrailingSlash: true, maxParamLength: 1_024 },
+    // Paths without regard to case; ids in them keep theirs. A sealed link is as long as what it leads to, and the
+    // limit of Node for a whole head ends it.
+    routerOptions: { caseSensitive: false, ignoreTrailingSlash: true, maxParamLength: 16_384 },
     // Requests that are under way when the process is told to stop are served.
     return503OnClosing: false,
     frameworkErrors: (error: Error, request: FastifyRequest, reply: FastifyReply) => {

@@ -5,6 +5,7 @@ import { callerOfKey, requirePermissions, unauthorized } from '@heddle/access';
 import { RecipeId } from '@heddle/contracts';
 import { ProblemError } from '@heddle/platform';
 
+import type { LinkedFiles } from '../files/linked-files.js';
 import type { GatewayRequest } from '../http/gateway-request.js';
 import type { KeyRate } from '../http/key-rate.js';
 import { sendOn, upstreamRequest } from '../upstream/pass-on.js';
@@ -13,15 +14,26 @@ import type { Upstream } from '../upstream/upstream.js';
 import type { OpenReads } from './open-reads.js';
 
 /**
- * `GET /recipe/{id}.json`. Without a key while the recipes are open and it is clear whose they are; then any page may
+ * `GET /recipe/{id}.json`. With a link, whatever of the recipe it leads to. Without a key while the recipes are open and it is clear whose they are; then any page may
  * read them.
  */
 export function registerRecipeRead(
   fastify: FastifyInstance,
-  { store, keys, openReads, rate }: { store: Upstream; keys: ApiKeys; openReads: OpenReads; rate: KeyRate },
+  {
+    store,
+    keys,
+    openReads,
+    rate,
+    linkedFiles,
+  }: { store: Upstream; keys: ApiKeys; openReads: OpenReads; rate: KeyRate; linkedFiles: LinkedFiles },
 ): void {
   fastify.get('/recipe/:file', async (request, reply) => {
     const { file } = request.params as { file: string };
+    const { link } = request.query as { link?: string | string[] };
+    if (link !== undefined) {
+      const token = String(link);
+      return await linkedFiles.serve(request, reply, { path: `/recipe/${file}?link=${token}`, token });
+    }
     const recipeId = RecipeId.safeParse(/^(.*)\.json$/is.exec(file)?.[1]);
     if (!recipeId.success) throw new ProblemError(404, 'there is nothing at this address');
 

@@ -78,7 +78,12 @@ export function topology(options: TopologyOptions): readonly ServiceBlueprint[] 
   };
   const STORE_URL = at('association-store');
   const core: Readonly<Record<(typeof CORE_SERVICES)[number], Environment>> = {
-    'ingest-gateway': { DATABASE_URL, STORE_URL, DISPATCHER_URL: at('dispatcher') },
+    'ingest-gateway': {
+      DATABASE_URL,
+      STORE_URL,
+      DISPATCHER_URL: at('dispatcher'),
+      OUTBOUND_ALLOWED_ADDRESSES,
+    },
     'association-store': { DATABASE_URL },
     dispatcher: { DATABASE_URL, OUTBOUND_ALLOWED_ADDRESSES },
   };

@@ -111,7 +111,8 @@ const PROBLEMS: Readonly<Record<number, string>> = {
 };
 
 function problemsOf(operation: Operation): readonly number[] {
-  const { body, params, query, permission, method } = operation;
+  const { body, params, query, permission, method, problems } = operation;
+  if (problems !== undefined) return Object.keys(problems).map(Number);
   if (permission === 'none') return [];
   return [
     ...(body !== undefined || query !== undefined || params !== undefined ? [400] : []),
@@ -180,7 +181,7 @@ function describe(
         }),
   });
   const problem = (status: number): JsonObject => ({
-    description: PROBLEMS[status],
+    description: operation.problems?.[status] ?? PROBLEMS[status],
     headers: {
       'X-Request-Id': { $ref: '#/components/headers/RequestId' },
       ...(status === 429 || status === 503

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 
 import { DestinationKind } from '../destinations/destination-kind.js';
+import { FileName } from '../file-name.js';
 import { ForeignId, RecipeId } from '../identifiers.js';
 import type { Permission } from '../permissions.js';
 
@@ -50,6 +51,8 @@ export interface Operation {
   readonly query?: z.ZodObject;
   readonly body?: { readonly schema: z.ZodType; readonly maxBytes: number; readonly example?: unknown };
   readonly success: Readonly<Record<number, OperationAnswer>>;
+  /** In place of those that every call with a key has. */
+  readonly problems?: Readonly<Record<number, string>>;
   /** Honours `Idempotency-Key`. */
   readonly idempotent?: true;
   /** Answers with an `ETag` and honours `If-Match`. */
@@ -172,15 +175,34 @@ const recipes = [
     summary: 'Read a recipe document as it was sent',
     description:
       'Without a key while the recipes of the tenant are open and the host name, or there being one tenant only, says ' +
-      'whose they are.',
+      'whose they are; and with `link`, which a delivery carried, while that is good.',
     owner: 'association-store',
     permission: 'open',
     params: { recipeId: RecipeId },
+    query: z.strictObject({ link: z.string().optional() }),
     success: {
       200: { description: 'The document.', schema: RecipeDocumentInput },
       304: { description: '`If-None-Match` holds the current ETag.' },
     },
     conditional: true,
+  },
+  {
+    id: 'getLinkedFile',
+    method: 'GET',
+    path: '/files/{token}/{name}',
+    tag: 'Recipes',
+    summary: 'Fetch one file of a delivery',
+    description: 'The address comes from a delivery and is good for a week. Streamed, never in parts.',
+    owner: 'ingest-gateway',
+    permission: 'none',
+    params: { token: z.string(), name: FileName },
+    success: { 200: { description: 'The bytes.', contentType: 'application/octet-stream' } },
+    problems: {
+      403: 'The link has expired, or was not made by this hub for this file.',
+      404: 'The file is gone.',
+      502: 'The source of the file cannot be read.',
+      503: 'Not now. Try again.',
+    },
   },
 ] as const satisfies readonly Operation[];
 
