@@ -16,6 +16,7 @@ const PACKAGES = [
   { names: ['ssh2', 'ssh2-sftp-client'], only: ['destination:sftp', 'type:testing'] },
   // The testing libraries only probe the server that stands in for S3.
   { names: ['@aws-sdk/client-s3', '@smithy/node-http-handler'], only: ['destination:s3', 'type:testing'] },
+  { names: ['@azure/storage-blob'], only: ['destination:azure-blob', 'type:testing'] },
 ];
 
 const NEST = ['@nestjs/*'];

@@ -15,7 +15,7 @@ const NX = '@nx/enforce-module-boundaries';
 const LIBRARIES =
   'access contracts destination-kit destination-testing destination-worker messaging persistence platform secrets testing';
 const PACKAGES =
-  '@aws-sdk/client-s3 @nestjs/common @nestjs/typeorm @smithy/node-http-handler fast-check kafkajs pg ssh2 ssh2-sftp-client typeorm zod';
+  '@aws-sdk/client-s3 @azure/storage-blob @nestjs/common @nestjs/typeorm @smithy/node-http-handler fast-check kafkajs pg ssh2 ssh2-sftp-client typeorm zod';
 
 /** Project: the libraries and packages (of those above) that its shipped code may import. */
 const SHIPPED = {
@@ -28,9 +28,9 @@ const SHIPPED = {
   'libs/destination-kit': 'contracts zod',
   'libs/destination-worker': 'contracts platform messaging secrets destination-kit @nestjs/common zod',
   'libs/destination-testing':
-    'contracts platform destination-kit testing @aws-sdk/client-s3 @nestjs/common @smithy/node-http-handler fast-check pg ssh2 ssh2-sftp-client zod',
+    'contracts platform destination-kit testing @aws-sdk/client-s3 @azure/storage-blob @nestjs/common @smithy/node-http-handler fast-check pg ssh2 ssh2-sftp-client zod',
   'libs/testing':
-    'contracts platform destination-kit destination-testing @aws-sdk/client-s3 @nestjs/common @smithy/node-http-handler fast-check pg ssh2 ssh2-sftp-client zod',
+    'contracts platform destination-kit destination-testing @aws-sdk/client-s3 @azure/storage-blob @nestjs/common @smithy/node-http-handler fast-check pg ssh2 ssh2-sftp-client zod',
   'apps/ingest-gateway':
     'contracts platform messaging persistence secrets access destination-kit @nestjs/common @nestjs/typeorm typeorm zod',
   'apps/association-store':

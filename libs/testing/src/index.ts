@@ -1,3 +1,5 @@
+export { Azurite, startAzurite } from './lib/azurite.js';
+export type { AzuriteOptions, SasOptions } from './lib/azurite.js';
 export { Child } from './lib/child.js';
 export type { ChildExit, ChildOptions } from './lib/child.js';
 export { createDatabase } from './lib/create-database.js';
