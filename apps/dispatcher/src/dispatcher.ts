@@ -37,7 +37,6 @@ export async function startDispatcher({ config, ...options }: DispatcherOptions)
         catalogue: topicCatalogue.filter(({ name }) => CONSUMED.has(name)),
         faultOf,
         // Five topics to ask for at a time: half as often costs an idle process half as much.
-        maxWaitMs: 250,
         ...platform,
       });
       const consumer = server;

@@ -1,18 +1,18 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { eventually } from '@heddle/testing';
-import type { Admin } from 'kafkajs';
 import { pino } from 'pino';
 import { Registry } from 'prom-client';
 
 import { GroupProgress } from './group-progress.js';
+import type { Offsets, OffsetSource } from './offset-reader.js';
 
 const POLL_MS = 20;
 
 /** One partition and one group. */
-class FakeAdmin {
+class FakeBroker implements OffsetSource {
   low = 0;
   end = 0;
-  committed = -1;
+  position = -1;
   polls = 0;
   isAway = false;
   /** Messages that come between two polls; the group is always one poll behind. */
@@ -22,41 +22,45 @@ class FakeAdmin {
     return Promise.resolve();
   }
 
-  disconnect(): Promise<void> {
+  close(): Promise<void> {
     return Promise.resolve();
   }
 
-  fetchOffsets(): Promise<unknown> {
+  committed(): Promise<Offsets> {
     if (this.isAway) return Promise.reject(new Error('gone'));
     this.polls += 1;
     if (this.traffic > 0) {
-      this.committed = this.end;
+      this.position = this.end;
       this.end += this.traffic;
     }
-    return Promise.resolve([
-      { topic: 'p.t', partitions: [{ partition: 0, offset: String(this.committed) }] },
-    ]);
+    return this.answer(this.position);
   }
 
-  fetchTopicOffsets(): Promise<unknown> {
-    return Promise.resolve([{ partition: 0, low: String(this.low), high: String(this.end) }]);
+  lows(): Promise<Offsets> {
+    return this.answer(this.low);
+  }
+
+  ends(): Promise<Offsets> {
+    return this.answer(this.end);
+  }
+
+  private answer(offset: number): Promise<Offsets> {
+    return Promise.resolve(new Map([['p.t', new Map([[0, BigInt(offset)]])]]));
   }
 }
 
 describe('GroupProgress', () => {
-  const admin = new FakeAdmin();
+  const broker = new FakeBroker();
   let progress: GroupProgress | undefined;
   afterEach(async () => {
     await progress?.stop();
-    Object.assign(admin, { low: 0, end: 0, committed: -1, polls: 0, isAway: false, traffic: 0 });
+    Object.assign(broker, { low: 0, end: 0, position: -1, polls: 0, isAway: false, traffic: 0 });
   });
 
   function follow(): { readonly progress: GroupProgress; readonly metrics: Registry } {
     const metrics = new Registry();
     progress = new GroupProgress({
-      admin: () => admin as unknown as Admin,
-      watch: () => undefined,
-      groupId: 'p.g',
+      source: () => broker,
       topicPrefix: 'p.',
       logger: pino({ level: 'silent' }),
       metrics,
@@ -67,17 +71,17 @@ describe('GroupProgress', () => {
   }
 
   async function afterPolls(count: number): Promise<void> {
-    const from = admin.polls;
+    const from = broker.polls;
     await eventually(
       () => {
-        expect(admin.polls).toBeGreaterThanOrEqual(from + count);
+        expect(broker.polls).toBeGreaterThanOrEqual(from + count);
       },
       { withinMs: 5_000, everyMs: 5 },
     );
   }
 
   it('calls a group caught up that steady traffic keeps just behind the end, and says since when', async () => {
-    admin.traffic = 50;
+    broker.traffic = 50;
     const { progress: followed } = follow();
     await afterPolls(4);
     const since = followed.caughtUpSince('t');
@@ -87,7 +91,7 @@ describe('GroupProgress', () => {
   });
 
   it('does not call a group caught up that stands still while messages come', async () => {
-    admin.end = 10;
+    broker.end = 10;
     const { progress: followed, metrics } = follow();
     await afterPolls(4);
     expect(followed.caughtUpSince('t')).toBeUndefined();
@@ -95,8 +99,8 @@ describe('GroupProgress', () => {
   });
 
   it('calls a group caught up on an empty topic that it never committed on', async () => {
-    admin.low = 7;
-    admin.end = 7;
+    broker.low = 7;
+    broker.end = 7;
     const { progress: followed } = follow();
     await afterPolls(3);
     expect(followed.caughtUpSince('t')).toBeDefined();
@@ -106,22 +110,22 @@ describe('GroupProgress', () => {
     const { progress: followed } = follow();
     await afterPolls(3);
     const before = followed.caughtUpSince('t') ?? Infinity;
-    admin.isAway = true;
+    broker.isAway = true;
     await eventually(
       () => {
         expect(followed.caughtUpSince('t')).toBeUndefined();
       },
       { withinMs: 5_000 },
     );
-    admin.isAway = false;
+    broker.isAway = false;
     await afterPolls(3);
     expect(followed.caughtUpSince('t')).toBeGreaterThan(before);
   });
 
   it('counts a partition once whose retention deleted what the group had not read', async () => {
-    admin.committed = 5;
-    admin.low = 9;
-    admin.end = 9;
+    broker.position = 5;
+    broker.low = 9;
+    broker.end = 9;
     const { metrics } = follow();
     await afterPolls(4);
     expect(await metrics.getSingleMetricAsString('heddle_consumer_retention_overtaken_total')).toContain(

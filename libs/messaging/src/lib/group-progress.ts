@@ -1,17 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
-import type { Admin } from 'kafkajs';
 import type { Logger } from 'pino';
 import type { Counter, Gauge, Registry } from 'prom-client';
 
 import { kafkaErrorType } from './kafka-error.js';
 import { Metrics } from './metrics.js';
+import type { Offsets, OffsetSource } from './offset-reader.js';
 
 export interface GroupProgressOptions {
-  readonly admin: () => Admin;
-  readonly watch: (admin: Admin) => void;
-  /** With the installation's prefix. */
-  readonly groupId: string;
+  /** Made anew after each failure. */
+  readonly source: () => OffsetSource;
   readonly topicPrefix: string;
   readonly logger: Logger;
   readonly metrics: Registry;
@@ -19,6 +17,8 @@ export interface GroupProgressOptions {
 }
 
 const POLL_MS = 2_000;
+/** Retention takes hours: its edge is asked for in every so many polls. */
+const POLLS_PER_LOW = 10;
 
 interface PartitionPosition {
   readonly partition: number;
@@ -49,7 +49,9 @@ export class GroupProgress {
   private readonly lag: Gauge<'topic'>;
   private readonly overtaken: Counter<'topic'>;
   private readonly pollMs: number;
-  private admin: Admin | undefined;
+  private source: OffsetSource | undefined;
+  private lows: Offsets = new Map();
+  private pollsLeft = 0;
   private polling: Promise<void> | undefined;
 
   constructor(private readonly options: GroupProgressOptions) {
@@ -99,31 +101,27 @@ export class GroupProgress {
   }
 
   private async ask(topics: readonly string[]): Promise<void> {
-    const { groupId, topicPrefix } = this.options;
-    const admin = await this.connected();
+    const full = topics.map((topic) => this.options.topicPrefix + topic);
+    const source = await this.connected(full);
     const askedAt = performance.now();
-    const full = topics.map((topic) => topicPrefix + topic);
     // Committed first: what is committed after the ends were read must not look like being at the end.
-    const groups = await admin.fetchOffsets({ groupId, topics: full });
-    for (const topic of topics) {
-      const name = topicPrefix + topic;
-      const offsets = await admin.fetchTopicOffsets(name);
-      const committed = new Map(
-        groups
-          .find((group) => group.topic === name)
-          ?.partitions.map((at) => [at.partition, BigInt(at.offset)]),
-      );
-      this.note(
-        topic,
-        askedAt,
-        offsets.map(({ partition, low, high }) => ({
-          partition,
-          low: BigInt(low),
-          end: BigInt(high),
-          committed: committed.get(partition) ?? -1n,
-        })),
-      );
+    const committed = await source.committed();
+    const ends = await source.ends();
+    if (this.pollsLeft <= 0) {
+      this.lows = await source.lows();
+      this.pollsLeft = POLLS_PER_LOW;
     }
+    this.pollsLeft -= 1;
+    topics.forEach((topic, index) => {
+      const name = full[index] ?? topic;
+      const positions = [...(ends.get(name) ?? [])].map(([partition, end]) => ({
+        partition,
+        low: this.lows.get(name)?.get(partition) ?? 0n,
+        end,
+        committed: committed.get(name)?.get(partition) ?? -1n,
+      }));
+      this.note(topic, askedAt, positions);
+    });
   }
 
   private note(topic: string, askedAt: number, partitions: readonly PartitionPosition[]): void {
@@ -155,19 +153,19 @@ export class GroupProgress {
     });
   }
 
-  private async connected(): Promise<Admin> {
-    if (this.admin !== undefined) return this.admin;
-    const admin = this.options.admin();
-    this.options.watch(admin);
-    this.admin = admin;
-    await admin.connect();
-    return admin;
+  private async connected(topics: readonly string[]): Promise<OffsetSource> {
+    if (this.source !== undefined) return this.source;
+    const source = this.options.source();
+    this.source = source;
+    this.pollsLeft = 0;
+    await source.connect(topics);
+    return source;
   }
 
   private async disconnect(): Promise<void> {
-    const { admin } = this;
-    this.admin = undefined;
-    await Promise.race([admin?.disconnect().catch(() => undefined), delay(500, undefined, { ref: false })]);
+    const { source } = this;
+    this.source = undefined;
+    await Promise.race([source?.close().catch(() => undefined), delay(500, undefined, { ref: false })]);
   }
 }
 

@@ -47,8 +47,8 @@ export function createClient(options: KafkaOptions, logger: Logger): KafkaClient
   };
 }
 
-/** The same below the API of kafkajs, for the publisher. */
-export function createPublisherCluster(options: KafkaOptions, logger: Logger): Cluster {
+/** The same below the API of kafkajs, for the publisher and for questions about offsets. */
+export function createInnerCluster(options: KafkaOptions, logger: Logger): Cluster {
   silenceNegativeTimeouts();
   const sockets = new KafkaSockets();
   return createCluster({

@@ -3,9 +3,10 @@ import { createRequire } from 'node:module';
 import type { ISocketFactory, logCreator, logLevel } from 'kafkajs';
 
 /**
- * The parts of kafkajs below its producer: connections, logins, metadata. Its producer keeps what it remembers of a
- * request from try to try, which is how it loses messages, so ours stands on these. They are not in its types; the
- * version is pinned, and a release that moves them breaks the specs, not the data.
+ * The parts of kafkajs below its producer and admin: connections, logins, metadata. Its producer keeps what it remembers
+ * of a request from try to try, which is how it loses messages, and its admin asks for one topic at a time; so ours
+ * stand on these. They are not in its types; the version is pinned, and a release that moves them breaks the specs, not
+ * the data.
  */
 export interface Cluster {
   /** Of which topics the metadata is asked; one that does not exist makes the whole answer an error. */
@@ -15,6 +16,11 @@ export interface Cluster {
   refreshMetadata(): Promise<void>;
   findTopicPartitionMetadata(topic: string): readonly PartitionMetadata[];
   findBroker(broker: { readonly nodeId: number }): Promise<Broker>;
+  findGroupCoordinator(group: { readonly groupId: string }): Promise<Coordinator>;
+  /** One request for each broker. The end of each partition, or its first offset. */
+  fetchTopicsOffset(
+    topics: readonly (TopicPartitions & { readonly fromBeginning: boolean })[],
+  ): Promise<readonly TopicOffsets[]>;
   readonly brokerPool: { readonly brokers: Readonly<Record<number, Broker | undefined>> };
   removeBroker(address: { readonly host: string; readonly port: number }): void;
 }
@@ -23,6 +29,23 @@ export interface PartitionMetadata {
   readonly partitionId: number;
   /** -1 while there is none. */
   readonly leader: number;
+}
+
+export interface TopicPartitions {
+  readonly topic: string;
+  readonly partitions: readonly { readonly partition: number }[];
+}
+
+export interface TopicOffsets {
+  readonly topic: string;
+  readonly partitions: readonly { readonly partition: number; readonly offset: string }[];
+}
+
+export interface Coordinator {
+  offsetFetch(request: {
+    readonly groupId: string;
+    readonly topics: readonly TopicPartitions[];
+  }): Promise<{ readonly responses: readonly TopicOffsets[] }>;
 }
 
 export interface Broker {

@@ -13,13 +13,14 @@ import { DeadLetterPublisher } from './dead-letter-publisher.js';
 import type { BatchResult, EventBatch, IncomingMessage, PartitionChunk, ReceivedEvent } from './events.js';
 import { Gatherer } from './gatherer.js';
 import { GroupProgress } from './group-progress.js';
-import { createClient } from './kafka-client.js';
+import { createClient, createInnerCluster } from './kafka-client.js';
 import type { KafkaClient } from './kafka-client.js';
 import type { KafkaOptions } from './kafka-config.js';
 import { isOutage, isRebalance, kafkaErrorType } from './kafka-error.js';
 import { KafkaPublisher } from './kafka-publisher.js';
 import { LiveBatch } from './live-batch.js';
 import { Metrics } from './metrics.js';
+import { OffsetReader } from './offset-reader.js';
 import { PausedPartitions } from './paused-partitions.js';
 import { readMessage } from './read-message.js';
 import type { TopicContract } from './topic-contract.js';
@@ -46,7 +47,7 @@ export interface KafkaServerOptions {
   /** How long the group waits for a member that is busy before it goes on without it. */
   readonly rebalanceTimeoutMs?: number;
   readonly chunkMessages?: number;
-  /** Longest wait of a fetch, and so of a resumed partition. */
+  /** Longest wait of a fetch, and so of a partition that was parked. */
   readonly maxWaitMs?: number;
   /** Handler calls side by side in this process; each takes what many partitions bring at a time. */
   readonly concurrency?: number;
@@ -65,7 +66,7 @@ interface Settings {
 const DEFAULTS: Omit<Settings, 'heartbeatIntervalMs'> = {
   sessionTimeoutMs: 6_000,
   rebalanceTimeoutMs: 10_000,
-  maxWaitMs: 250,
+  maxWaitMs: 1_000,
   concurrency: 4,
 };
 
@@ -76,6 +77,8 @@ const SILENCE_MS = 45_000;
  * of what they take, so a crash only makes Kafka send again what is skipped.
  */
 const COMMIT_MS = 500;
+/** How soon a held batch notices that it is no longer ours. */
+const HOLD_LOOK_MS = 250;
 /** Of one process; more only wait for their turn. */
 const PARTITIONS_AT_A_TIME = 64;
 const RESTART_MS = 250;
@@ -108,6 +111,8 @@ export class KafkaServer extends Server implements CustomTransportStrategy {
   private readonly gauges: ConsumerMetrics;
   private readonly closing = new AbortController();
   private readonly gatherers = new Map<string, Gatherer<Part>>();
+  /** By topic: who waits for a worker that has no room. */
+  private readonly rooms = new Map<string, PromiseWithResolvers<undefined>>();
   private cluster = '';
   private committing: NodeJS.Timeout | undefined;
   private latest: LiveBatch | undefined;
@@ -138,9 +143,7 @@ export class KafkaServer extends Server implements CustomTransportStrategy {
       this.resumeAtClient(topic, partition);
     });
     this.progress = new GroupProgress({
-      admin: () => this.client.kafka.admin({ retry: { retries: 0 } }),
-      watch: this.client.watch,
-      groupId: kafka.topicPrefix + groupId,
+      source: () => new OffsetReader(createInnerCluster(kafka, logger), kafka.topicPrefix + groupId),
       topicPrefix: kafka.topicPrefix,
       logger,
       metrics: options.metrics,
@@ -194,7 +197,9 @@ export class KafkaServer extends Server implements CustomTransportStrategy {
 
   /** Offers again what handlers of this topic have not taken. */
   resume(topic: string): void {
-    this.paused.resume(topic);
+    const room = this.rooms.get(topic);
+    this.rooms.delete(topic);
+    room?.resolve(undefined);
   }
 
   /**
@@ -417,11 +422,38 @@ export class KafkaServer extends Server implements CustomTransportStrategy {
       chunks: parts.map(({ chunk }) => chunk),
       events: parts.flatMap(({ events }) => events),
     };
-    const resumes = this.paused.resumesOf(topic);
+    const room = this.roomOf(topic);
     const startedAt = performance.now();
     const result = await resultOf(handler(batch, new BaseRpcContext([])));
     this.gauges.handled(topic, batch.events.length, (performance.now() - startedAt) / 1_000);
-    if (result !== undefined) await this.settleTaken(topic, parts, result, resumes);
+    if (result === undefined) return;
+    const left = await this.settleTaken(topic, parts, result);
+    if (left.length === 0) return;
+    if (await this.isRoom(left, room)) await this.call(topic, handler, left);
+    else for (const { batch } of left) batch.leave();
+  }
+
+  /** Resolves at the next `resume` of the topic. */
+  private roomOf(topic: string): PromiseWithResolvers<undefined> {
+    const known = this.rooms.get(topic);
+    if (known !== undefined) return known;
+    const room = Promise.withResolvers<undefined>();
+    this.rooms.set(topic, room);
+    return room;
+  }
+
+  /**
+   * Waits where the messages are: pausing the partition would cost another fetch, and its resumption would wait for the
+   * one that runs. Heartbeats go on meanwhile.
+   *
+   * @returns false where the messages are no longer ours to hold.
+   */
+  private async isRoom(parts: readonly Part[], room: PromiseWithResolvers<undefined>): Promise<boolean> {
+    const hasRoom = room.promise.then(() => true);
+    for (;;) {
+      if (!parts.every(({ batch }) => batch.isLive())) return false;
+      if (await Promise.race([hasRoom, delay(HOLD_LOOK_MS, false)])) return true;
+    }
   }
 
   /** One request for all that was handled in the meantime. */
@@ -447,32 +479,38 @@ export class KafkaServer extends Server implements CustomTransportStrategy {
     return events;
   }
 
-  /** A worker's answer: commit what it took before it acts, and leave the rest for later. */
+  /**
+   * A worker's answer: commit what it took before it acts.
+   *
+   * @returns what it did not take.
+   */
   private async settleTaken(
     topic: string,
     parts: readonly Part[],
     { taken, afterCommit }: NonNullable<BatchResult>,
-    resumes: number,
-  ): Promise<void> {
+  ): Promise<readonly Part[]> {
     let left = taken;
-    const shares = parts.map(({ batch, chunk, events }) => {
-      const share = Math.min(left, events.length);
+    const shares = parts.map((part) => {
+      const share = Math.min(left, part.events.length);
       left -= share;
-      const rest = events[share];
-      return { batch, share, rest, next: rest === undefined ? chunk.nextOffset : rest.offset };
+      const rest = part.events.slice(share);
+      return { ...part, share, rest, next: rest[0]?.offset ?? part.chunk.nextOffset };
     });
     const isCommitted = await LiveBatch.commit(shares.filter(({ share }) => share > 0));
-    for (const { batch, share, rest, next } of shares) {
-      if (isCommitted && share > 0) batch.resolveOffset(before(next));
-      if (!isCommitted || rest !== undefined) batch.leave();
-      if (isCommitted && rest !== undefined) {
-        this.paused.pause(topic, batch.partition, 'full', resumes, () => {
-          batch.pause();
-        });
-      }
+    for (const { batch, share, next } of shares) {
+      if (!isCommitted) batch.leave();
+      else if (share > 0) batch.resolveOffset(before(next));
     }
     if (!isCommitted) this.gauges.lostCommits.inc({ topic });
     afterCommit(isCommitted);
+    if (!isCommitted) return [];
+    return shares
+      .filter(({ rest }) => rest.length > 0)
+      .map(({ batch, chunk, rest, next }) => ({
+        batch,
+        chunk: { ...chunk, firstOffset: next },
+        events: rest,
+      }));
   }
 
   private faultOf(error: unknown): Fault {
@@ -490,7 +528,7 @@ export class KafkaServer extends Server implements CustomTransportStrategy {
     const { name, code } = errorPlace(error);
     this.options.logger.warn({ topic, partition, failures, error: name, code }, 'consumer.waiting');
     this.gauges.waits.inc({ topic });
-    this.paused.pause(topic, partition, 'parked', this.paused.resumesOf(topic), () => {
+    this.paused.pause(topic, partition, 'parked', () => {
       batch.pause();
     });
     const waitMs = Math.min(MAX_PARKED_MS, 250 * 2 ** Math.min(failures - 3, 4));
@@ -502,7 +540,7 @@ export class KafkaServer extends Server implements CustomTransportStrategy {
   private refuse(batch: LiveBatch): void {
     const { topic, partition } = batch;
     this.options.logger.error({ topic, partition }, 'consumer.too-many-dead-letters');
-    this.paused.pause(topic, partition, 'refused', this.paused.resumesOf(topic), () => {
+    this.paused.pause(topic, partition, 'refused', () => {
       batch.pause();
     });
   }

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import type { Logger } from 'pino';
 
-import { REQUEST_TIMEOUT_MS, createPublisherCluster } from './kafka-client.js';
+import { REQUEST_TIMEOUT_MS, createInnerCluster } from './kafka-client.js';
 import { createErrorFromCode, exchange } from './kafka-cluster.js';
 import type { Cluster } from './kafka-cluster.js';
 import type { KafkaOptions } from './kafka-config.js';
@@ -38,7 +38,7 @@ export class KafkaTransport implements PublisherTransport {
     private readonly options: KafkaOptions,
     private readonly logger: Logger,
   ) {
-    this.cluster = createPublisherCluster(options, logger);
+    this.cluster = createInnerCluster(options, logger);
   }
 
   async partitionsOf(topic: string): Promise<number> {
@@ -143,7 +143,7 @@ export class KafkaTransport implements PublisherTransport {
       const timer = setTimeout(() => {
         this.logger.error('publisher.client.stuck');
         void disconnect(this.cluster);
-        this.cluster = createPublisherCluster(this.options, this.logger);
+        this.cluster = createInnerCluster(this.options, this.logger);
         this.lastQuestion = Promise.resolve();
         this.waitingRefresh = undefined;
         reject(new NoAnswerError());

@@ -32,7 +32,8 @@ export class LiveBatch implements PartitionBatch {
 
   isLive(): boolean {
     const { isCurrent, isClosing } = this.options;
-    return !this.isLeft && isCurrent() && !isClosing() && this.payload.isRunning() && !this.payload.isStale();
+    if (this.isLeft || this.lost !== undefined || !isCurrent() || isClosing()) return false;
+    return this.payload.isRunning() && !this.payload.isStale();
   }
 
   /** Leaves what is not resolved for a later fetch. */

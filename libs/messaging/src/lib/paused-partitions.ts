@@ -1,9 +1,8 @@
 /**
  * - `parked`: waits for something that comes back, such as a database; a timer resumes it.
- * - `full`: a worker has no room; `resume(topic)` does.
  * - `refused`: too many dead letters in a row; stays until the process restarts or the partition moves.
  */
-export type PauseReason = 'parked' | 'full' | 'refused';
+export type PauseReason = 'parked' | 'refused';
 
 interface Paused {
   readonly topic: string;
@@ -14,27 +13,12 @@ interface Paused {
 /** Which partitions of this process are not fetched, and why. */
 export class PausedPartitions {
   private readonly paused = new Map<string, Paused>();
-  private readonly resumes = new Map<string, number>();
 
   constructor(private readonly resumeAtClient: (topic: string, partition: number) => void) {}
 
-  /** How often a topic was resumed; to be read before the decision to pause. */
-  resumesOf(topic: string): number {
-    return this.resumes.get(topic) ?? 0;
-  }
-
-  /** Pauses, unless the topic was resumed since `resumes` was read: then room came while the handler still ran. */
-  pause(topic: string, partition: number, reason: PauseReason, resumes: number, atClient: () => void): void {
-    if (reason === 'full' && this.resumesOf(topic) !== resumes) return;
+  pause(topic: string, partition: number, reason: PauseReason, atClient: () => void): void {
     atClient();
     this.paused.set(keyOf(topic, partition), { topic, partition, reason });
-  }
-
-  resume(topic: string): void {
-    this.resumes.set(topic, this.resumesOf(topic) + 1);
-    for (const [key, paused] of this.paused) {
-      if (paused.topic === topic && paused.reason === 'full') this.release(key, paused);
-    }
   }
 
   unpark(topic: string, partition: number): void {

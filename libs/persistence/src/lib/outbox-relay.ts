@@ -20,7 +20,7 @@ export interface OutboxRelayOptions {
   readonly logger: Logger;
   readonly metrics: Metrics;
   readonly health: Health;
-  /** Between two looks for rows that nobody announced, while this is the only relay. Default 250. */
+  /** Between two looks for rows that nobody announced, while this is the only relay. Default 1,000. */
   readonly pollMs?: number;
 }
 
@@ -29,7 +29,7 @@ const PUBLISH_DEADLINE_MS = 5_000;
 /** How long a pass waits for its slowest shard before the others go on without it. */
 const STRAGGLER_MS = 50;
 /** `nudge` is for what this process commits; the poll finds the rest, and only other processes make such rows. */
-const POLL_ALONE_MS = 250;
+const POLL_ALONE_MS = 1_000;
 const POLL_SHARED_MS = 100;
 const BALANCE_MS = 1_000;
 const MEASURE_MS = 5_000;
