@@ -103,6 +103,30 @@ describe('the life of a delivery', () => {
     ]);
   });
 
+  it('tells the next attempt what the ones before had begun to write', async () => {
+    await bench.integration();
+    await bench.say('order.submitted', v(1));
+    const [first] = await bench.pump();
+    const [one, other] = first!.files.map(({ name }) => name) as [string, string];
+    const [a, b] = ['a'.repeat(64), 'b'.repeat(64)];
+    const begins = (name: string, sha256: string) => ({ ...progress(first!, []), begun: [{ name, sha256 }] });
+    await bench.report(
+      started(first!),
+      begins(one, a),
+      begins(one, b),
+      begins(one, a),
+      begins('never-offered', a),
+    );
+    await bench.report(failed(first!, 'UNAVAILABLE'));
+
+    const [second] = await bench.pump();
+
+    expect(second!.files.map(({ name, begun }) => [name, begun?.toSorted()])).toEqual([
+      [one, [a, b]],
+      [other, undefined],
+    ]);
+  });
+
   it('does not retry what waiting cannot mend', async () => {
     await bench.integration();
     await bench.say('order.submitted', v(1));

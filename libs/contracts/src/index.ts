@@ -20,6 +20,7 @@ export {
 export {
   ATTEMPT_OUTCOMES,
   AttemptOutcome,
+  BegunWrite,
   DELIVERY_ATTEMPTED,
   DeliveryAttemptedV1,
   FileFault,

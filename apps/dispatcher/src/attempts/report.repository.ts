@@ -1,6 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
 
-import type { DeliveryAttemptedV1, DeliveryCode, Receipt } from '@heddle/contracts';
+import type { BegunWrite, DeliveryAttemptedV1, DeliveryCode, Receipt } from '@heddle/contracts';
 import type { EventBatch } from '@heddle/messaging';
 import { enqueue, inTransaction, movePositions, query } from '@heddle/persistence';
 import type { DataSource, Tx } from '@heddle/persistence';
@@ -56,6 +56,7 @@ interface Ended extends OfferEnded {
 class Tally {
   readonly receipts = new Map<string, Receipt | null>();
   readonly newReceipts = new Set<string>();
+  readonly begun: BegunWrite[] = [];
   offerId: string | null;
   step: NextStep | undefined;
   lastFinishedAt: Date | undefined;
@@ -75,6 +76,10 @@ class Tally {
       this.receipts.set(receipt.name, receipt);
       this.newReceipts.add(receipt.name);
     }
+  }
+
+  begin(writes: readonly BegunWrite[] = []): void {
+    this.begun.push(...writes);
   }
 
   get isComplete(): boolean {
@@ -132,6 +137,7 @@ export class ReportRepository {
         const tally = tallies.get(report.deliveryId);
         if (tally?.row.tenant !== report.tenant) continue;
         tally.add(report.receipts);
+        if (report.phase === 'progress') tally.begin(report.begun);
         if (report.phase !== 'finished') continue;
         const end = endedBy(report);
         ended.push(end);
@@ -207,6 +213,7 @@ export class ReportRepository {
   /** @returns the ends that were news. */
   private async store(tx: Tx, tallies: readonly Tally[], ended: readonly Ended[]): Promise<readonly Ended[]> {
     saveReceipts(tx, tallies);
+    saveBegun(tx, tallies);
     const ending = endOffers(tx, ended);
     const moved = tallies.filter(({ step }) => step !== undefined);
     moveDeliveries(tx, moved);
@@ -413,6 +420,21 @@ function saveReceipts(tx: Tx, tallies: readonly Tally[]): void {
     `UPDATE dispatcher.delivery_files f SET receipt = c.receipt
      FROM json_to_recordset($1) AS c (delivery_id uuid, name text, receipt json)
      WHERE f.delivery_id = c.delivery_id AND f.name = c.name AND f.receipt IS NULL`,
+    [JSON.stringify(rows)],
+  );
+}
+
+function saveBegun(tx: Tx, tallies: readonly Tally[]): void {
+  const rows = tallies.flatMap(({ row, begun }) =>
+    begun.map(({ name, sha256 }) => ({ delivery_id: row.deliveryId, name, sha256 })),
+  );
+  if (rows.length === 0) return;
+  // Joined to several new hashes of one file, an UPDATE would take but one of them.
+  tx.post(
+    `UPDATE dispatcher.delivery_files f SET begun = ARRAY(SELECT unnest(f.begun) UNION SELECT unnest(c.begun))
+     FROM (SELECT delivery_id, name, array_agg(sha256) AS begun
+           FROM json_to_recordset($1) AS r (delivery_id uuid, name text, sha256 text) GROUP BY 1, 2) c
+     WHERE f.delivery_id = c.delivery_id AND f.name = c.name AND NOT f.begun @> c.begun`,
     [JSON.stringify(rows)],
   );
 }

@@ -70,6 +70,7 @@ interface FileRow {
   readonly kind: OfferedFile['kind'];
   readonly mimeType: string;
   readonly source: OfferedFile['source'];
+  readonly begun: readonly string[];
 }
 
 /** A claimed delivery with the files that it is to send, or the reason why it ends here. */
@@ -457,11 +458,14 @@ async function openFiles(
 ): Promise<ReadonlyMap<string, readonly OfferedFile[]>> {
   if (claimed.length === 0) return new Map();
   const rows = await tx.query<FileRow>(
-    `SELECT delivery_id AS "deliveryId", name, kind, mime_type AS "mimeType", source
+    `SELECT delivery_id AS "deliveryId", name, kind, mime_type AS "mimeType", source, begun
      FROM dispatcher.delivery_files WHERE delivery_id = ANY($1) AND receipt IS NULL ORDER BY delivery_id, position`,
     [claimed.map(({ deliveryId }) => deliveryId)],
   );
-  return Map.groupBy(rows, ({ deliveryId }) => deliveryId);
+  const files = rows.map(({ begun, ...file }) =>
+    begun.length === 0 ? file : { ...file, begun: [...begun] },
+  );
+  return Map.groupBy(files, ({ deliveryId }) => deliveryId);
 }
 
 function updateRow(item: Prepared): Record<string, unknown> {

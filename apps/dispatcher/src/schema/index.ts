@@ -4,6 +4,7 @@ import { CreateDeliveries } from './create-deliveries.js';
 import { CreateIntegrations } from './create-integrations.js';
 import { CreateMessaging } from './create-messaging.js';
 import { PositionsPerCluster } from './positions-per-cluster.js';
+import { RememberBegunWrites } from './remember-begun-writes.js';
 
 /** Oldest first. */
 export const dispatcherMigrations: readonly MigrationClass[] = [
@@ -11,4 +12,5 @@ export const dispatcherMigrations: readonly MigrationClass[] = [
   CreateIntegrations,
   CreateDeliveries,
   PositionsPerCluster,
+  RememberBegunWrites,
 ];

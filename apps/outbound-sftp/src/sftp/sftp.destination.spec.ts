@@ -136,7 +136,7 @@ async function deliver(
           }),
         },
       },
-      { signal: new AbortController().signal, assertLeased: () => undefined },
+      { signal: new AbortController().signal, assertLeased: () => undefined, begin: () => Promise.resolve() },
     );
     for await (const receipt of attempt) receipts.push(receipt);
     return { receipts };

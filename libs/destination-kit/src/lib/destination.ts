@@ -8,6 +8,8 @@ export interface DeliveryFile {
   readonly sizeBytes: number;
   /** SHA-256 of the bytes, lower-case hex. */
   readonly sha256: string;
+  /** An earlier offer of this delivery had begun to write these bytes under this name: they may stand there. */
+  readonly isBegun?: boolean;
   /** Opens the bytes from the start. May be called more than once until the file's receipt is yielded. */
   open(): AsyncIterable<Uint8Array>;
 }
@@ -73,6 +75,11 @@ export interface DeliveryContext {
    * can see, such as the rename to a final name.
    */
   assertLeased(): void;
+  /**
+   * Resolves when it is on record that this offer begins to write the file. For names that must not be taken, before
+   * the first byte: should the answer be lost, a later offer knows by `isBegun` whose bytes it finds there.
+   */
+  begin(file: DeliveryFile): Promise<void>;
 }
 
 /** What every outbound worker implements. `destination-testing` holds its conformance suite. */

@@ -112,7 +112,12 @@ export async function attempt<TSettings>(
   context: Partial<DeliveryContext> = {},
 ): Promise<AttemptResult> {
   const receipts: Receipt[] = [];
-  const whole = { signal: new AbortController().signal, assertLeased: () => undefined, ...context };
+  const whole = {
+    signal: new AbortController().signal,
+    assertLeased: () => undefined,
+    begin: () => Promise.resolve(),
+    ...context,
+  };
   try {
     for await (const receipt of destination.deliver(delivery, whole)) receipts.push(receipt);
     return { receipts };

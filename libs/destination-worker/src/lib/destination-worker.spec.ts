@@ -555,6 +555,54 @@ describe('an outbound worker', () => {
     await soon(() => expect(publisher.finished().outcome).toBe('released'));
   });
 
+  it('has it on record what it begins to write before the first byte, and knows what earlier offers began', async () => {
+    const { destination, publisher, take } = aWorker({ progressIntervalMs: 5_000 });
+    const begun: (boolean | undefined)[] = [];
+    destination.behave = async function* (delivery, context) {
+      for await (const file of delivery.files) {
+        begun.push(file.isBegun);
+        await context.begin(file);
+        expect(publisher.reports.at(-1)).toMatchObject({
+          phase: 'progress',
+          begun: [{ name: file.name, sha256: file.sha256 }],
+        });
+        const { name, sizeBytes, sha256 } = file;
+        yield { name, location: `sftp://factory.example/${name}`, sizeBytes, sha256, details: {} };
+      }
+    };
+    const hashOf = (text: string): string => createHash('sha256').update(text).digest('hex');
+
+    await take(
+      anOffer({
+        files: [
+          { ...aFile('a.txt'), begun: [hashOf('older'), hashOf('a.txt')] },
+          { ...aFile('b.txt'), begun: [hashOf('older')] },
+          aFile('c.txt'),
+        ],
+      }),
+    );
+
+    await soon(() => expect(publisher.finished().outcome).toBe('succeeded'));
+    expect(begun).toEqual([true, false, false]);
+  });
+
+  it('begins no write that cannot be put on record, and gives the attempt back', async () => {
+    const { destination, publisher, take } = aWorker();
+    destination.behave = async function* (delivery, context) {
+      for await (const file of delivery.files) {
+        publisher.isDown = true;
+        await context.begin(file).finally(() => (publisher.isDown = false));
+        destination.arrived.push(file.name);
+        yield undefined as never;
+      }
+    };
+
+    await take(anOffer());
+
+    await soon(() => expect(publisher.finished().outcome).toBe('released'));
+    expect(destination.arrived).toEqual([]);
+  });
+
   it('lets no effect happen on a stale lease, whatever timers have not noticed', async () => {
     const { destination, publisher, take } = aWorker({ leaseMs: 150, progressIntervalMs: 5_000 });
     destination.behave = async function* (delivery, context) {

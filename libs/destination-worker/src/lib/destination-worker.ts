@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { DELIVERY_ATTEMPTED, DeliveryAttemptedV1, TOPIC } from '@heddle/contracts';
-import type { AttemptOutcome, DeliveryRequestedV1, FileFault } from '@heddle/contracts';
+import type { AttemptOutcome, BegunWrite, DeliveryRequestedV1, FileFault } from '@heddle/contracts';
 import { DestinationError } from '@heddle/destination-kit';
 import type { Delivery, Destination } from '@heddle/destination-kit';
 import type { BatchResult, EventBatch, OutgoingEvent, PublishResult, ReceivedEvent } from '@heddle/messaging';
@@ -49,7 +49,11 @@ interface Result {
 
 type Report =
   | { readonly phase: 'started' }
-  | { readonly phase: 'progress'; readonly receipts: Attempt['receipts'] }
+  | {
+      readonly phase: 'progress';
+      readonly receipts: Attempt['receipts'];
+      readonly begun?: readonly BegunWrite[];
+    }
   | ({ readonly phase: 'finished'; readonly durationMs: number } & Result);
 
 /** Below the lease, so that a second try fits into it. */
@@ -308,6 +312,7 @@ export class DestinationWorker<TSettings> {
       for await (const receipt of destination.deliver(delivery, {
         signal,
         assertLeased: () => attempt.assertLeased(),
+        begin: ({ name, sha256 }) => this.begin(attempt, { name, sha256 }),
       })) {
         attempt.receipts.push(receipt);
         attempt.unreported.push(receipt);
@@ -348,6 +353,16 @@ export class DestinationWorker<TSettings> {
         return await this.options.link(file, offer);
       },
     };
+  }
+
+  /** What cannot be put on record is not begun: the attempt is given back. */
+  private async begin(attempt: Attempt, write: BegunWrite): Promise<void> {
+    const sentAt = performance.now();
+    const report = this.reportOf(attempt, { phase: 'progress', receipts: [], begun: [write] });
+    const [result] = await this.options.publisher.publish([report], { deadlineMs: REPORT_DEADLINE_MS });
+    if (result?.ok === true) attempt.reported(sentAt);
+    else attempt.abort('lease');
+    attempt.assertLeased();
   }
 
   private errorOf(failure: unknown, [fault]: readonly FileFault[]): DestinationError {

@@ -75,7 +75,8 @@ export class FileSet {
       this.spooled.set(file.name, spooled);
       const { name, mimeType } = file;
       const { sizeBytes, sha256 } = spooled;
-      this.files.push({ name, mimeType, sizeBytes, sha256, open: () => spooled.open() });
+      const isBegun = file.begun?.includes(sha256) === true;
+      this.files.push({ name, mimeType, sizeBytes, sha256, isBegun, open: () => spooled.open() });
     } catch (error) {
       this.faultOf.set(
         file.name,

@@ -21,6 +21,10 @@ export type Receipt = z.infer<typeof Receipt>;
 export const FileFault = z.object({ name: FileName, code: DeliveryCode, message: z.string() });
 export type FileFault = z.infer<typeof FileFault>;
 
+/** Bytes that an attempt is about to write under a name that must not be taken. */
+export const BegunWrite = z.object({ name: FileName, sha256: Sha256 });
+export type BegunWrite = z.infer<typeof BegunWrite>;
+
 export const ATTEMPT_OUTCOMES = ['succeeded', 'failed', 'released', 'expired'] as const;
 export const AttemptOutcome = z.enum(ATTEMPT_OUTCOMES);
 export type AttemptOutcome = z.infer<typeof AttemptOutcome>;
@@ -48,7 +52,13 @@ const common = {
  */
 export const DeliveryAttemptedV1 = z.discriminatedUnion('phase', [
   z.object({ phase: z.literal('started'), ...common }),
-  z.object({ phase: z.literal('progress'), ...common, receipts: z.array(Receipt) }),
+  z.object({
+    phase: z.literal('progress'),
+    ...common,
+    receipts: z.array(Receipt),
+    /** Acknowledged before the first of these bytes goes out, so that a later attempt knows them for its own. */
+    begun: z.array(BegunWrite).optional(),
+  }),
   z.object({
     phase: z.literal('finished'),
     ...common,

@@ -30,6 +30,8 @@ export const OfferedFile = z.object({
   kind: FileKind,
   mimeType: z.string().min(1).max(255),
   source: FileSource,
+  /** Hashes of what earlier offers of the delivery had begun to write under this name, where it must not be taken. */
+  begun: z.array(Sha256).optional(),
 });
 export type OfferedFile = z.infer<typeof OfferedFile>;
 
