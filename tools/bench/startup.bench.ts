@@ -81,7 +81,7 @@ async function untilAccepted(
         `npm start ended with code ${String(child.exitCode)}: ${said.trim().split('\n').slice(-4).join(' | ')}`,
       );
     }
-    const status = await readLocalFile(join(clone, '.heddle', 'local.json'))
+    const status = await readLocalFile(join(clone, '.heddle'))
       .then(
         async (local) =>
           (
@@ -101,7 +101,7 @@ async function untilAccepted(
 
 async function idlePercent(clone: string): Promise<{ total: number; parts: string }> {
   await delay(10_000);
-  const local = await readLocalFile(join(clone, '.heddle', 'local.json'));
+  const local = await readLocalFile(join(clone, '.heddle'));
   const pids = new Map<string, number[]>(local.services.map(({ name, pid }) => [name, [pid]]));
   pids.set('supervisor and sandboxes', [local.pid]);
   for (const name of ['java', 'postgres']) pids.set(name, await descendants(local.pid, name));

@@ -4,7 +4,7 @@ import type { DeadLetter } from '@heddle/messaging';
 import { createLogger } from '@heddle/platform';
 import { Registry } from 'prom-client';
 
-import { readLocalFile } from '../local/local-file.js';
+import { kafkaOfCommand } from '../local/local-kafka.js';
 
 const USAGE = `usage: npm run dead-letters -- list [<topic>] [--before=<offset>]
        npm run dead-letters -- show <topic> <offset>
@@ -12,7 +12,7 @@ const USAGE = `usage: npm run dead-letters -- list [<topic>] [--before=<offset>]
 
 Messages that were set aside: what they are, why, and once the cause is gone, back to where they were consumed.
 A replayed message loses against anything newer of its key. A topic is the one that was consumed: order.received.
-KAFKA_BROKERS and KAFKA_TOPIC_PREFIX choose another Kafka than the one of npm start.
+KAFKA_BROKERS and the services' other KAFKA_ variables choose another Kafka than the one of npm start.
 `;
 
 const PAGE = 50;
@@ -121,12 +121,7 @@ function commandOf(words: readonly string[]): (parts: Parts) => Promise<void> {
 
 async function main(words: readonly string[]): Promise<void> {
   const command = commandOf(words);
-  const brokers = process.env['KAFKA_BROKERS'] ?? (await readLocalFile()).kafkaBrokers;
-  const kafka = {
-    brokers: brokers.split(','),
-    clientId: 'dead-letters',
-    topicPrefix: process.env['KAFKA_TOPIC_PREFIX'] ?? '',
-  };
+  const kafka = await kafkaOfCommand(process.env, 'dead-letters');
   const logger = createLogger({ service: 'dead-letters', level: 'error' });
   const publisher = new KafkaPublisher({ kafka, logger, metrics: new Registry() });
   const letters = new DeadLetterStore({ kafka, catalogue: topicCatalogue, publisher, logger });

@@ -75,7 +75,7 @@ async function deliveriesOf(local: LocalFile, orderNumber: string): Promise<read
 const OPEN: ReadonlySet<string> = new Set(['waiting', 'ready', 'in-flight', 'retrying']);
 
 async function demo(): Promise<void> {
-  const local = await readLocalFile();
+  const local = await readLocalFile(process.env['HEDDLE_DIRECTORY']);
   // New numbers each time: the same orders again would, rightly, change nothing.
   const run = randomBytes(3).toString('hex').toUpperCase();
   const designs = PRODUCTS.map(([product, styleCode, text, colour], index) => ({

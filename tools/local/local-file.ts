@@ -1,14 +1,17 @@
 import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 
 import { z } from 'zod';
 
-/** `.heddle/local.json`: what a running local Heddle says about itself. Holds keys: mode 0600. */
+/** `local.json`: what a running local Heddle says about itself. Holds keys: mode 0600. */
 export const LocalFile = z.object({
   baseUrl: z.url(),
   tenant: z.string(),
   apiKey: z.string(),
   adminApiKey: z.string(),
   kafkaBrokers: z.string(),
+  /** Variables that tell a service how to reach Kafka, a login included. */
+  kafka: z.record(z.string(), z.string()),
   databaseUrl: z.string(),
   services: z.array(
     z.object({
@@ -28,9 +31,12 @@ export const LocalFile = z.object({
 });
 export type LocalFile = z.infer<typeof LocalFile>;
 
-/** @throws when nothing runs here. */
-export async function readLocalFile(path = '.heddle/local.json'): Promise<LocalFile> {
-  const text = await readFile(path, 'utf8').catch(() => undefined);
+/**
+ * @param directory with all data of the Heddle that is meant, as HEDDLE_DIRECTORY names it.
+ * @throws when nothing runs there.
+ */
+export async function readLocalFile(directory = '.heddle'): Promise<LocalFile> {
+  const text = await readFile(join(directory, 'local.json'), 'utf8').catch(() => undefined);
   const local = text === undefined ? undefined : LocalFile.parse(JSON.parse(text));
   if (local === undefined || !isAlive(local.pid)) {
     throw new Error('No Heddle runs here: start one with `npm start` in another terminal.');

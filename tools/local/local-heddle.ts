@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { randomBytes } from 'node:crypto';
 import { promisify } from 'node:util';
 
@@ -33,6 +33,7 @@ import { TENANT, ensureIntegration, ensureKeys } from './demo-tenant.js';
 import type { SftpAccess } from './demo-tenant.js';
 import { isAlive, readLocalFile } from './local-file.js';
 import type { LocalFile } from './local-file.js';
+import { embeddedKafkaVariables, kafkaFrom, kafkaVariables } from './local-kafka.js';
 import { Ports } from './ports.js';
 import { StartError } from './screen.js';
 import type { Screen } from './screen.js';
@@ -45,7 +46,7 @@ export interface LocalOptions {
   /** `.heddle`: all data of this installation. */
   readonly directory: string;
   readonly PORT: number;
-  readonly KAFKA_BROKERS?: string | undefined;
+  readonly KAFKA_BROKERS?: readonly string[] | undefined;
   readonly DATABASE_URL?: string | undefined;
   readonly OUTBOUND_ALLOWED_ADDRESSES: string;
   readonly LOG_LEVEL: string;
@@ -56,14 +57,7 @@ export interface LocalOptions {
 const run = promisify(execFile);
 const READY_MS = 60_000;
 /** Settings of services that a person may give to `npm start`. */
-const PASSED_ON = [
-  'KEY_RATE_PER_SECOND',
-  'HISTORY_DAYS',
-  'RECIPE_WAIT_MS',
-  'SILENCE_MS',
-  'PUBLIC_HOSTS',
-  'KAFKA_TOPIC_PREFIX',
-];
+const PASSED_ON = ['KEY_RATE_PER_SECOND', 'HISTORY_DAYS', 'RECIPE_WAIT_MS', 'SILENCE_MS', 'PUBLIC_HOSTS'];
 const SFTP_USER = 'heddle';
 
 interface Sandbox {
@@ -95,7 +89,7 @@ export class LocalHeddle {
       mkdir(this.path('run'), { recursive: true }),
       mkdir(this.path('logs'), { recursive: true }),
     ]);
-    const running = await readLocalFile(this.path('local.json')).catch(() => undefined);
+    const running = await readLocalFile(options.directory).catch(() => undefined);
     if (running !== undefined && isAlive(running.pid)) {
       throw new StartError(
         `Heddle already runs here (process ${String(running.pid)}, ${running.baseUrl}): stop it with Ctrl-C there first.`,
@@ -111,20 +105,23 @@ export class LocalHeddle {
       );
     }
 
-    const [kafkaBrokers, databaseUrl, sandbox] = await Promise.all([
+    const [kafka, databaseUrl, sandbox] = await Promise.all([
       this.provideKafka(),
       this.providePostgres(),
       this.startSandboxes(ports),
     ]);
-    await this.launch(state, ports, { kafkaBrokers, databaseUrl, sandbox });
+    await this.launch(state, ports, { kafka, databaseUrl, sandbox });
     await writePrivate(this.path('state.json'), state);
   }
-  private async provideKafka(): Promise<string> {
-    const { KAFKA_BROKERS } = this.options;
+
+  /** @returns the variables that tell a service how to reach it. */
+  private async provideKafka(): Promise<Record<string, string>> {
+    const { KAFKA_BROKERS, environment } = this.options;
     if (KAFKA_BROKERS !== undefined) {
-      this.screen.say(`using Kafka at ${KAFKA_BROKERS}`);
-      await this.createTopics(KAFKA_BROKERS);
-      return KAFKA_BROKERS;
+      this.screen.say(`using Kafka at ${KAFKA_BROKERS.join(',')}`);
+      const variables = kafkaVariables(environment);
+      await this.createTopics(variables);
+      return variables;
     }
     this.kafka = await startKafka({ dir: this.path('kafka', 'data') });
     for (const node of this.kafka.nodes) {
@@ -136,14 +133,16 @@ export class LocalHeddle {
         );
       });
     }
-    await this.createTopics(this.kafka.brokers);
-    this.screen.say(`Kafka is up at ${this.kafka.brokers}`);
-    return this.kafka.brokers;
+    const { brokers } = this.kafka;
+    const variables = embeddedKafkaVariables(environment, { brokers, sessionTimeoutMs: EMBEDDED_SESSION_MS });
+    await this.createTopics(variables);
+    this.screen.say(`Kafka is up at ${brokers}`);
+    return variables;
   }
 
-  private createTopics(brokers: string): Promise<void> {
+  private createTopics(variables: Readonly<Record<string, string>>): Promise<void> {
     return createTopics(topicCatalogue, {
-      kafka: { brokers: brokers.split(','), clientId: 'local', topicPrefix: '' },
+      kafka: kafkaFrom(variables, 'local'),
       logger: createLogger({ service: 'local', level: 'error' }),
     });
   }
@@ -237,10 +236,15 @@ export class LocalHeddle {
   private async launch(
     state: LocalState,
     ports: Ports,
-    parts: { readonly kafkaBrokers: string; readonly databaseUrl: string; readonly sandbox: Sandbox },
+    parts: {
+      readonly kafka: Readonly<Record<string, string>>;
+      readonly databaseUrl: string;
+      readonly sandbox: Sandbox;
+    },
   ): Promise<void> {
     const { options, screen } = this;
-    const { kafkaBrokers, databaseUrl, sandbox } = parts;
+    const { kafka, databaseUrl, sandbox } = parts;
+    const kafkaBrokers = kafka['KAFKA_BROKERS'] ?? '';
     const baseUrl = `http://127.0.0.1:${String(options.PORT)}`;
     // One after the other: each choice must see the ones before it.
     const servicePorts = new Map<ServiceName, ServicePorts>();
@@ -263,20 +267,25 @@ export class LocalHeddle {
       workers: DESTINATION_KINDS,
       ports: servicePorts,
       kafkaBrokers,
-      ...(this.kafka !== undefined && { sessionTimeoutMs: EMBEDDED_SESSION_MS }),
       databaseUrl,
       publicUrl: baseUrl,
       secretsKey: state.secretsKey,
       serviceTokenKeys: state.serviceTokenKeys,
       outboundAllowedAddresses: allowed.join(','),
       spoolDirectory: this.path('spool'),
-      env: { ...this.passedOn(), LOG_LEVEL: options.LOG_LEVEL, RETRY_DELAYS_MS: options.RETRY_DELAYS_MS },
+      env: {
+        ...kafka,
+        ...this.passedOn(),
+        LOG_LEVEL: options.LOG_LEVEL,
+        RETRY_DELAYS_MS: options.RETRY_DELAYS_MS,
+      },
     });
     this.local = {
       baseUrl,
       tenant: TENANT,
       ...keys,
       kafkaBrokers,
+      kafka,
       databaseUrl,
       sandbox: {
         sftp: {
@@ -310,7 +319,8 @@ export class LocalHeddle {
     await saveSampleRecipe(this.local);
     this.describe();
     await this.described;
-    showWelcome(screen, this.local, state.starts);
+    const file = relative(options.root, this.path('local.json'));
+    showWelcome(screen, this.local, { starts: state.starts, file });
   }
 
   /** What the services may need of the surroundings, beyond what is decided here. */

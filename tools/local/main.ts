@@ -1,16 +1,21 @@
 import { statfs } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 
 import { z } from 'zod';
 
+import { kafkaConfig } from '@heddle/messaging';
 import { ConfigError, loadConfig } from '@heddle/platform';
 
 import { LocalHeddle } from './local-heddle.js';
 import { Screen, StartError } from './screen.js';
 
 const Config = z.object({
+  /** All data of this installation. */
+  HEDDLE_DIRECTORY: z.string().default('.heddle'),
   PORT: z.coerce.number().int().min(1).max(65_535).default(8080),
-  KAFKA_BROKERS: z.string().optional(),
+  ...kafkaConfig,
+  /** Without it an embedded Kafka is started. */
+  KAFKA_BROKERS: kafkaConfig.KAFKA_BROKERS.optional(),
   DATABASE_URL: z.string().optional(),
   OUTBOUND_ALLOWED_ADDRESSES: z.string().default(''),
   LOG_LEVEL: z.string().default('info'),
@@ -22,11 +27,9 @@ const Config = z.object({
 async function main(): Promise<void> {
   const config = loadConfig(Config, process.env);
   const root = resolve(import.meta.dirname, '../../..');
+  const directory = resolve(root, config.HEDDLE_DIRECTORY);
   const screen = new Screen(config.HEDDLE_STARTED_AT);
-  const heddle = new LocalHeddle(
-    { ...config, root, directory: join(root, '.heddle'), environment: process.env },
-    screen,
-  );
+  const heddle = new LocalHeddle({ ...config, root, directory, environment: process.env }, screen);
 
   let ending: Promise<void> | undefined;
   const end = (code: number, reason: string): void => {
@@ -55,7 +58,7 @@ async function main(): Promise<void> {
     await heddle.start();
   } catch (error) {
     if (ending !== undefined) return;
-    end(1, await explain(error, join(root, '.heddle')));
+    end(1, await explain(error, directory));
   }
 }
 

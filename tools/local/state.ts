@@ -29,7 +29,7 @@ export async function readState(path: string): Promise<LocalState> {
     return LocalState.parse(JSON.parse(await readFile(path, 'utf8')));
   } catch (error) {
     if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) {
-      throw new Error(`${path} cannot be read: remove the .heddle folder and start again.`, { cause: error });
+      throw new Error(`${path} cannot be read: remove its folder and start again.`, { cause: error });
     }
     return { secretsKey: newKeyring(), serviceTokenKeys: newKeyring(), ports: {}, starts: 0 };
   }

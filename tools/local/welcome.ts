@@ -40,7 +40,11 @@ export async function saveSampleRecipe(local: Local): Promise<void> {
 }
 
 /** The one screen after a start: where it is, a request to try, and where its files appear. */
-export function showWelcome(screen: Screen, local: Local, starts: number): void {
+export function showWelcome(
+  screen: Screen,
+  local: Local,
+  { starts, file }: { readonly starts: number; readonly file: string },
+): void {
   const orderNumber = String(1_000 + starts);
   const orderId = `${orderNumber}${orderNumber}`;
   const association = [{ recipeId: SAMPLE.recipeId, orderNumber, orderId, itemId: '1', itemQuantity: 2 }];
@@ -65,7 +69,7 @@ export function showWelcome(screen: Screen, local: Local, starts: number): void 
     arriving('Production-Front.pdf'),
     arriving('Preview-Front.png'),
     ``,
-    `More: npm run demo, npm run tail -- order.submitted. These facts and an administrator's key: .heddle/local.json`,
+    `More: npm run demo, npm run tail -- order.submitted. These facts and an administrator's key: ${file}`,
     `Ctrl-C stops everything.`,
   ]);
 }

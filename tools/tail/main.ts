@@ -3,12 +3,12 @@ import { followTopics } from '@heddle/messaging';
 import type { FollowedMessage } from '@heddle/messaging';
 import { createLogger } from '@heddle/platform';
 
-import { readLocalFile } from '../local/local-file.js';
+import { kafkaOfCommand } from '../local/local-kafka.js';
 
 const USAGE = `usage: npm run tail -- <topic> [<topic> ...] [--from-beginning] [--raw]
 
 Prints the events of topics as they come. --raw prints each value whole, one JSON line an event.
-KAFKA_BROKERS and KAFKA_TOPIC_PREFIX choose another Kafka than the one of npm start.
+KAFKA_BROKERS and the services' other KAFKA_ variables choose another Kafka than the one of npm start.
 `;
 
 /** What is worth a column of an event's data; the rest is for --raw. */
@@ -67,13 +67,8 @@ async function tail(words: readonly string[]): Promise<void> {
     process.exitCode = 2;
     return;
   }
-  const brokers = process.env['KAFKA_BROKERS'] ?? (await readLocalFile()).kafkaBrokers;
   const reader = await followTopics({
-    kafka: {
-      brokers: brokers.split(','),
-      clientId: 'tail',
-      topicPrefix: process.env['KAFKA_TOPIC_PREFIX'] ?? '',
-    },
+    kafka: await kafkaOfCommand(process.env, 'tail'),
     logger: createLogger({ service: 'tail', level: 'error' }),
     topics,
     fromBeginning: words.includes('--from-beginning'),
