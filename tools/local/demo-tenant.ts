@@ -1,18 +1,23 @@
-import { IntegrationView, PERMISSIONS } from '@heddle/contracts';
+import { IntegrationPage, IntegrationView, PERMISSIONS } from '@heddle/contracts';
 import { approveIntegration, createIntegration, createKey, createTenant } from '@heddle/testing';
 import type { AdminCommand, HubClient } from '@heddle/testing';
 
 import type { LocalState } from './state.js';
 
 export const TENANT = 'demo';
+const DESCRIPTION = 'Sandbox SFTP server of npm start';
 
-/** The tenant and its two keys, made once for each database. */
+/**
+ * The tenant and its two keys, made once for each database.
+ *
+ * @param database tells one database from another, whatever its address is this time.
+ */
 export async function ensureKeys(
   state: LocalState,
   command: AdminCommand,
+  database: string,
 ): Promise<{ apiKey: string; adminApiKey: string }> {
-  const { databaseUrl } = command;
-  if (state.apiKey !== undefined && state.adminApiKey !== undefined && state.databaseUrl === databaseUrl) {
+  if (state.apiKey !== undefined && state.adminApiKey !== undefined && state.database === database) {
     return { apiKey: state.apiKey, adminApiKey: state.adminApiKey };
   }
   await createTenant(command, TENANT);
@@ -25,7 +30,7 @@ export async function ensureKeys(
     createKey(command, { tenant: TENANT, name: 'demo administration', permissions: PERMISSIONS }),
   ]);
   delete state.integrationId;
-  Object.assign(state, { apiKey, adminApiKey, databaseUrl });
+  Object.assign(state, { apiKey, adminApiKey, database });
   return { apiKey, adminApiKey };
 }
 
@@ -53,22 +58,28 @@ export async function ensureIntegration(
   };
   const view = await existing(state, admin);
   if (view === undefined) {
-    const created = await createIntegration(admin, {
-      description: 'Sandbox SFTP server of npm start',
-      settings,
-    });
+    const created = await createIntegration(admin, { description: DESCRIPTION, settings });
     state.integrationId = created.integrationId;
     return;
   }
+  // One that is not known may hold a password that was sealed with another key.
+  const isKnown = view.integrationId === state.integrationId;
+  state.integrationId = view.integrationId;
   const { port, 'host-key-sha256': hostKey } = view.settings;
-  if (port === sandbox.port && hostKey === sandbox.hostKeySha256 && view.approvedVersion === view.version)
-    return;
+  const isCurrent = port === sandbox.port && hostKey === sandbox.hostKeySha256;
+  if (isKnown && isCurrent && view.approvedVersion === view.version) return;
   const changed = await admin.expect('PATCH', `/api/v2/integrations/${view.integrationId}`, { settings });
   await approveIntegration(admin, IntegrationView.parse(changed));
 }
 
+/** A start that was killed may have made it and not kept its id: then its description tells. */
 async function existing(state: LocalState, admin: HubClient): Promise<IntegrationView | undefined> {
-  if (state.integrationId === undefined) return undefined;
-  const answer = await admin.call('GET', `/api/v2/integrations/${state.integrationId}`);
-  return answer.status === 200 ? IntegrationView.parse(answer.body) : undefined;
+  if (state.integrationId !== undefined) {
+    const answer = await admin.call('GET', `/api/v2/integrations/${state.integrationId}`);
+    if (answer.status === 200) return IntegrationView.parse(answer.body);
+  }
+  const page = IntegrationPage.parse(
+    await admin.expect('GET', '/api/v2/integrations?destination=sftp&limit=200'),
+  );
+  return page.items.find(({ description }) => description === DESCRIPTION);
 }

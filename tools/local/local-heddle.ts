@@ -111,7 +111,6 @@ export class LocalHeddle {
       this.startSandboxes(ports),
     ]);
     await this.launch(state, ports, { kafka, databaseUrl, sandbox });
-    await writePrivate(this.path('state.json'), state);
   }
 
   /** @returns the variables that tell a service how to reach it. */
@@ -164,6 +163,14 @@ export class LocalHeddle {
         : 'the schemas of the given PostgreSQL are current',
     );
     return url;
+  }
+
+  /** The embedded one may have another port at each start; its password is as old as its data. */
+  private databaseIdentity(databaseUrl: string): string {
+    if (this.postgres === undefined) return databaseUrl;
+    const url = new URL(databaseUrl);
+    url.port = '';
+    return url.href;
   }
 
   private async restartPostgres(reason: string): Promise<void> {
@@ -254,7 +261,8 @@ export class LocalHeddle {
         internalPort: await ports.portFor(`${name}-internal`),
       });
     }
-    const keys = await ensureKeys(state, { entry: this.entry('ingest-gateway', 'admin'), databaseUrl });
+    const command = { entry: this.entry('ingest-gateway', 'admin'), databaseUrl };
+    const keys = await ensureKeys(state, command, this.databaseIdentity(databaseUrl));
     // From here on a crash must not lose the keys: they are shown once.
     await writePrivate(this.path('state.json'), state);
     const allowed = [
@@ -316,6 +324,7 @@ export class LocalHeddle {
     await Promise.all(this.services.map((service) => service.ready(READY_MS)));
     screen.say('all services are ready');
     await ensureIntegration(state, new HubClient(baseUrl, keys.adminApiKey), sandbox.sftp);
+    await writePrivate(this.path('state.json'), state);
     await saveSampleRecipe(this.local);
     this.describe();
     await this.described;

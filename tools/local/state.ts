@@ -15,8 +15,8 @@ const LocalState = z.object({
   apiKey: z.string().optional(),
   adminApiKey: z.string().optional(),
   integrationId: z.string().optional(),
-  /** Of the database that the keys are in: with another database they are made anew. */
-  databaseUrl: z.string().optional(),
+  /** The database that the keys are in: with another one they are made anew. */
+  database: z.string().optional(),
 });
 export type LocalState = z.infer<typeof LocalState>;
 
