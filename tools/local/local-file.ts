@@ -3,6 +3,8 @@ import { join } from 'node:path';
 
 import { z } from 'zod';
 
+import { isRunning } from '@heddle/testing';
+
 /** `local.json`: what a running local Heddle says about itself. Holds keys: mode 0600. */
 export const LocalFile = z.object({
   baseUrl: z.url(),
@@ -26,8 +28,9 @@ export const LocalFile = z.object({
     sftp: z.object({ host: z.string(), port: z.int(), username: z.string(), directory: z.string() }),
     files: z.object({ baseUrl: z.string(), directory: z.string() }),
   }),
-  /** The process that started it all. */
+  /** The process that started it all, told apart from a later one with its pid. */
   pid: z.int(),
+  began: z.string(),
 });
 export type LocalFile = z.infer<typeof LocalFile>;
 
@@ -38,17 +41,8 @@ export type LocalFile = z.infer<typeof LocalFile>;
 export async function readLocalFile(directory = '.heddle'): Promise<LocalFile> {
   const text = await readFile(join(directory, 'local.json'), 'utf8').catch(() => undefined);
   const local = text === undefined ? undefined : LocalFile.parse(JSON.parse(text));
-  if (local === undefined || !isAlive(local.pid)) {
+  if (local === undefined || !isRunning(local)) {
     throw new Error('No Heddle runs here: start one with `npm start` in another terminal.');
   }
   return local;
-}
-
-export function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return error instanceof Error && 'code' in error && error.code === 'EPERM';
-  }
 }

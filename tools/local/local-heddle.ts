@@ -12,6 +12,7 @@ import {
   EMBEDDED_SESSION_MS,
   HubClient,
   SupervisedService,
+  identityOf,
   isPortFree,
   serviceNames,
   startFileServer,
@@ -24,6 +25,7 @@ import type {
   FileServer,
   KafkaCluster,
   LocalPostgres,
+  ProcessIdentity,
   ServiceName,
   ServicePorts,
   SftpServer,
@@ -31,7 +33,7 @@ import type {
 
 import { TENANT, ensureIntegration, ensureKeys } from './demo-tenant.js';
 import type { SftpAccess } from './demo-tenant.js';
-import { isAlive, readLocalFile } from './local-file.js';
+import { readLocalFile } from './local-file.js';
 import type { LocalFile } from './local-file.js';
 import { embeddedKafkaVariables, kafkaFrom, kafkaVariables } from './local-kafka.js';
 import { Ports } from './ports.js';
@@ -66,6 +68,12 @@ interface Sandbox {
   readonly files: { readonly baseUrl: string; readonly directory: string };
 }
 
+function ownIdentity(): ProcessIdentity {
+  const identity = identityOf(process.pid);
+  if (identity === undefined) throw new Error('the operating system does not tell when a process began');
+  return identity;
+}
+
 /** One Heddle on one machine: embedded Kafka and PostgreSQL, sandboxes, and every service as a process of its own. */
 export class LocalHeddle {
   onFatal: (reason: string) => void = () => undefined;
@@ -90,7 +98,7 @@ export class LocalHeddle {
       mkdir(this.path('logs'), { recursive: true }),
     ]);
     const running = await readLocalFile(options.directory).catch(() => undefined);
-    if (running !== undefined && isAlive(running.pid)) {
+    if (running !== undefined) {
       throw new StartError(
         `Heddle already runs here (process ${String(running.pid)}, ${running.baseUrl}): stop it with Ctrl-C there first.`,
       );
@@ -304,7 +312,7 @@ export class LocalHeddle {
         },
         files: sandbox.files,
       },
-      pid: process.pid,
+      ...ownIdentity(),
     };
     for (const blueprint of blueprints) {
       const files = {
