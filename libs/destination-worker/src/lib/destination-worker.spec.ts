@@ -486,6 +486,34 @@ describe('an outbound worker', () => {
     ).toEqual(['a.txt', 'c.txt']);
   });
 
+  it.each([
+    ['before', ['TOO_LARGE', 'SOURCE_UNAVAILABLE']],
+    ['after', ['SOURCE_UNAVAILABLE', 'TOO_LARGE']],
+  ] as const)(
+    'is retried for a source that waiting may mend, with one that it cannot %s it',
+    async (_where, codes) => {
+      const files = codes.map((code) => aFile(`${code}.txt`));
+      const { publisher, take } = aWorker({
+        fetch: async ({ name }) => {
+          throw new DestinationError(
+            codes.find((code) => name.startsWith(code))!,
+            `fetching ${name}`,
+          );
+        },
+      });
+
+      await take(anOffer({ files }));
+
+      await soon(() =>
+        expect(publisher.finished()).toMatchObject({
+          code: 'SOURCE_UNAVAILABLE',
+          message: 'fetching SOURCE_UNAVAILABLE.txt',
+          faults: codes.map((code) => ({ name: `${code}.txt`, code })),
+        }),
+      );
+    },
+  );
+
   it('keeps the receipts of an attempt that fails, and the wish of the target', async () => {
     const { destination, publisher, take } = aWorker();
     destination.behave = async function* (delivery) {

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { DELIVERY_ATTEMPTED, DeliveryAttemptedV1, TOPIC } from '@heddle/contracts';
+import { DELIVERY_ATTEMPTED, DeliveryAttemptedV1, RETRYABLE, TOPIC } from '@heddle/contracts';
 import type { AttemptOutcome, BegunWrite, DeliveryRequestedV1, FileFault } from '@heddle/contracts';
 import { DestinationError } from '@heddle/destination-kit';
 import type { Delivery, Destination } from '@heddle/destination-kit';
@@ -365,10 +365,12 @@ export class DestinationWorker<TSettings> {
     attempt.assertLeased();
   }
 
-  private errorOf(failure: unknown, [fault]: readonly FileFault[]): DestinationError {
+  private errorOf(failure: unknown, faults: readonly FileFault[]): DestinationError {
     if (failure instanceof DestinationError) return failure;
     if (failure !== undefined)
       return new DestinationError('UNKNOWN', 'making the attempt', { cause: failure });
+    // A file that can never be fetched must not end the tries of one that waiting may bring.
+    const fault = faults.find(({ code }) => RETRYABLE[code]) ?? faults[0];
     // `NO_REPORT` never comes from a fetch.
     if (fault && fault.code !== 'NO_REPORT') return new DestinationError(fault.code, fault.message);
     return new DestinationError('UNKNOWN', 'making the attempt: a file has no receipt');

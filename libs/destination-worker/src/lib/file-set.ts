@@ -31,7 +31,7 @@ export class FileSet {
     this.pump();
   }
 
-  /** In the order of the offer, so that the first one names the attempt. */
+  /** In the order of the offer. */
   get faults(): readonly FileFault[] {
     return this.offered.flatMap(({ name }) => {
       const fault = this.faultOf.get(name);
