@@ -8,6 +8,7 @@ import { eventually, startFileServer, temporaryFolder } from '@heddle/testing';
 import type { FileServer } from '@heddle/testing';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 
+import { HubAway } from '../src/lib/hub-away.js';
 import { SourceFetcher } from '../src/lib/source-fetcher.js';
 import { Spool } from '../src/lib/spool.js';
 import type { SpooledFile } from '../src/lib/spool.js';
@@ -143,6 +144,23 @@ describe('files on their way into the spool', () => {
     setTimeout(() => controller.abort(reason), 100);
 
     await expect(fetched).rejects.toBe(reason);
+    expect(spool.usedBytes).toBe(0);
+  });
+
+  it('waits for the store of the hub, and says so when its attempt is aborted meanwhile', async () => {
+    const { spool, fetcher } = started();
+    const document: OfferedFile = {
+      name: 'Recipe.json',
+      kind: 'recipe',
+      mimeType: 'application/json',
+      source: { kind: 'hub', path: '/internal/recipes/demo/DRIVE-001/1', sha256: 'a'.repeat(64) },
+    };
+    const controller = new AbortController();
+
+    const fetched = fetcher.fetch(document, 'demo', controller.signal);
+    setTimeout(() => controller.abort(new DestinationError('TIMEOUT', 'stopped')), 300);
+
+    await expect(fetched).rejects.toBeInstanceOf(HubAway);
     expect(spool.usedBytes).toBe(0);
   });
 

@@ -16,6 +16,8 @@ export class Attempt {
   readonly traceparent: string;
   startedAt: Date | undefined;
   abortedBy: AbortCause | undefined;
+  /** It still waited for the hub's own store when it was stopped. */
+  isHubAway = false;
   private readonly controller = new AbortController();
   /** `performance.now()` before the last report that Kafka acknowledged was sent. */
   private reportedAt: number;

@@ -14,6 +14,7 @@ import { z } from 'zod';
 
 import { DestinationWorker } from './destination-worker.js';
 import type { DestinationWorkerOptions } from './destination-worker.js';
+import { HubAway } from './hub-away.js';
 import type { SpooledFile } from './spool.js';
 
 const Settings = z.strictObject({ host: z.string(), 'password-secret': z.string() });
@@ -545,6 +546,28 @@ describe('an outbound worker', () => {
     await take(anOffer());
 
     await soon(() => expect(publisher.finished()).toMatchObject({ outcome: 'failed', code: 'TIMEOUT' }));
+  });
+
+  it('gives an attempt back that waited for the store of the hub until its deadline', async () => {
+    const { publisher, take } = aWorker({
+      attemptTimeoutMs: 30,
+      fetch: (file, _tenant, signal) =>
+        file.name === 'a.txt'
+          ? inline(file)
+          : new Promise((_, reject) =>
+              signal.addEventListener('abort', () => reject(new HubAway(file.name))),
+            ),
+    });
+
+    await take(anOffer());
+
+    await soon(() =>
+      expect(publisher.finished()).toMatchObject({
+        outcome: 'released',
+        code: null,
+        receipts: [{ name: 'a.txt' }],
+      }),
+    );
   });
 
   it('reports the progress of all attempts in one request, with the receipts that are new', async () => {

@@ -293,6 +293,7 @@ export class DestinationWorker<TSettings> {
       case 'superseded':
         return { outcome: 'released', faults: [] };
       case 'deadline':
+        if (attempt.isHubAway) return { outcome: 'released', faults: [] };
         return { outcome: 'failed', error: tookTooLong(this.options.attemptTimeoutMs), faults };
       case undefined:
         return { outcome: 'failed', error: this.errorOf(failure, faults), faults };
@@ -323,6 +324,7 @@ export class DestinationWorker<TSettings> {
       faults.push(...fileSet.faults);
       ended.abort();
       await fileSet.close();
+      attempt.isHubAway = fileSet.isHubAway;
     }
   }
 

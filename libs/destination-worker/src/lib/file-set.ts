@@ -2,6 +2,7 @@ import type { FileFault, OfferedFile } from '@heddle/contracts';
 import { DestinationError } from '@heddle/destination-kit';
 
 import { FileFeed } from './file-feed.js';
+import { HubAway } from './hub-away.js';
 import type { SpooledFile } from './spool.js';
 
 /** Fetches of one attempt that run side by side. */
@@ -37,6 +38,11 @@ export class FileSet {
       const fault = this.faultOf.get(name);
       return fault ? [{ name, code: fault.code, message: fault.message }] : [];
     });
+  }
+
+  /** A file of the hub's own was still waited for when the attempt was stopped. */
+  get isHubAway(): boolean {
+    return [...this.faultOf.values()].some((fault) => fault instanceof HubAway);
   }
 
   /** The destination has the file: its bytes may go. */

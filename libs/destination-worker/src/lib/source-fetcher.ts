@@ -14,6 +14,7 @@ import {
 } from '@heddle/destination-kit';
 import type { AddressGuard } from '@heddle/destination-kit';
 
+import { HubAway } from './hub-away.js';
 import type { HubTokens } from './hub-tokens.js';
 import type { Reservation, Spool, SpooledFile } from './spool.js';
 
@@ -41,8 +42,8 @@ class NoRoom {
 }
 
 /** The hub's own store does not answer, answers 5xx, or broke off. */
-class HubAway {
-  readonly isAway = true;
+class NoStore {
+  readonly isStoreAway = true;
 }
 
 /**
@@ -70,17 +71,20 @@ export class SourceFetcher {
   /**
    * While the hub's own store is away it is waited for: that is our fault, and no attempt of a delivery is spent on it.
    *
-   * @throws {DestinationError} `SOURCE_UNAVAILABLE`, `ADDRESS_REFUSED` or `TOO_LARGE`; the signal's reason when aborted.
+   * @throws {DestinationError} `SOURCE_UNAVAILABLE`, `ADDRESS_REFUSED` or `TOO_LARGE`; when aborted {@link HubAway} while the store
+   * is away, and else the signal's reason.
    */
   async fetch(file: OfferedFile, tenant: string, signal: AbortSignal): Promise<SpooledFile> {
     const reservation = this.options.spool.reserve();
+    let isStoreAway = false;
     try {
       let hasWaitedForRoom = false;
       let hubWaitMs = FIRST_HUB_WAIT_MS;
       for (;;) {
         signal.throwIfAborted();
         const result = await this.fetchOnce(file, tenant, reservation, signal, hasWaitedForRoom);
-        if (result instanceof HubAway) {
+        isStoreAway = result instanceof NoStore;
+        if (result instanceof NoStore) {
           await delay(hubWaitMs, undefined, { signal });
           hubWaitMs = Math.min(hubWaitMs * 2, LONGEST_HUB_WAIT_MS);
         } else if (result instanceof NoRoom) {
@@ -90,7 +94,7 @@ export class SourceFetcher {
       }
     } catch (error) {
       reservation.release();
-      if (signal.aborted) throw signal.reason;
+      if (signal.aborted) throw isStoreAway ? new HubAway(file.name) : signal.reason;
       throw error;
     }
   }
@@ -101,7 +105,7 @@ export class SourceFetcher {
     reservation: Reservation,
     signal: AbortSignal,
     isRepetition: boolean,
-  ): Promise<SpooledFile | NoRoom | HubAway> {
+  ): Promise<SpooledFile | NoRoom | NoStore> {
     const { source, name } = file;
     if (source.kind === 'inline') {
       const bytes = Buffer.from(source.text, 'utf8');
@@ -116,10 +120,10 @@ export class SourceFetcher {
       return this.receive(response, place, reservation, signal, isRepetition);
     }
     const response = await this.askHub(source.path, tenant, place, signal).catch(whileHubIsAway);
-    if (response instanceof HubAway) return response;
+    if (response instanceof NoStore) return response;
     if ((response.statusCode ?? 0) >= 500) {
       response.destroy();
-      return new HubAway();
+      return new NoStore();
     }
     const spooled = await this.receive(
       expectFile(response, place),
@@ -128,7 +132,7 @@ export class SourceFetcher {
       signal,
       isRepetition,
     ).catch(whileHubIsAway);
-    if (spooled instanceof HubAway) return spooled;
+    if (spooled instanceof NoStore) return spooled;
     const { sha256 } = source;
     if (!(spooled instanceof NoRoom) && sha256 !== undefined && spooled.sha256 !== sha256) {
       await spooled.dispose();
@@ -205,8 +209,8 @@ export class SourceFetcher {
   }
 }
 
-function whileHubIsAway(error: unknown): HubAway {
-  if (error instanceof DestinationError && error.code === 'SOURCE_UNAVAILABLE') return new HubAway();
+function whileHubIsAway(error: unknown): NoStore {
+  if (error instanceof DestinationError && error.code === 'SOURCE_UNAVAILABLE') return new NoStore();
   throw error;
 }
 
