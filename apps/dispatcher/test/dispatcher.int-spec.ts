@@ -67,6 +67,33 @@ describe('from an event to a receipt', () => {
     });
   });
 
+  it('answers a key of one channel about the deliveries of that channel alone', async () => {
+    const outlet = [newId(), newId()];
+    const other = newId();
+    for (const orderUid of outlet) await live.say('order.submitted', now({ orderUid, channel: 'outlet' }));
+    await live.say('order.submitted', now({ orderUid: other }));
+    await eventually(() => {
+      expect(live.finished).toHaveLength(3);
+    }, PATIENCE);
+
+    const list = async (query: string, channel?: string) =>
+      await live.call('GET', `/api/v2/deliveries?${query}`, channel === undefined ? {} : { channel });
+    const [found] = (await list(`orderUid=${other}`)).body.items;
+    expect(found).toBeDefined();
+    expect((await list(`orderUid=${other}`, 'outlet')).body.items).toEqual([]);
+    const mine = await list('limit=1', 'outlet');
+    const rest = await list(`limit=1&cursor=${String(mine.body.nextCursor)}`, 'outlet');
+    expect([...mine.body.items, ...rest.body.items].map((item) => item['orderUid'])).toEqual(
+      outlet.toReversed(),
+    );
+    expect(rest.body.nextCursor).toBeNull();
+    expect((await list(`limit=1&cursor=${String(mine.body.nextCursor)}`, 'shop')).status).toBe(400);
+
+    const path = `/api/v2/deliveries/${String(found?.['deliveryId'])}`;
+    expect((await live.call('GET', path, { channel: 'outlet' })).status).toBe(404);
+    expect((await live.call('GET', path, { channel: 'default' })).status).toBe(200);
+  });
+
   it('keeps the trace of the event through offer and final event', async () => {
     live.traces.length = 0;
     const traceId = traceIdOf(await live.say('order.submitted', now({ orderUid: newId() })));

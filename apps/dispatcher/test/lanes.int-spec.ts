@@ -33,6 +33,7 @@ beforeEach(async () => {
 });
 
 const v = (version: number, input: OrderInput = {}): OrderChangedV1 => order({ version, ...input });
+const DEMO = { tenant: 'demo', channel: undefined };
 const NEVER = '1970-01-01T00:00:00.000Z';
 const cancelled = (version: number): OrderChangedV1 =>
   v(version, { status: 'cancelled', reason: 'cancelled' });
@@ -77,7 +78,7 @@ describe('the life of a delivery', () => {
     const [finished] = await bench.takeFinished();
     expect(finished).toMatchObject({ topic: 'delivery.succeeded', attempts: 1, code: null, version: 1 });
     expect(finished?.receipts).toHaveLength(2);
-    const details = await bench.deliveries.read('demo', offer!.deliveryId);
+    const details = await bench.deliveries.read(DEMO, offer!.deliveryId);
     expect(details).toMatchObject({ state: 'succeeded', attempts: [{ attempt: 1, outcome: 'succeeded' }] });
     expect(details?.files.map(({ state }) => state)).toEqual(['delivered', 'delivered']);
   });
@@ -410,7 +411,7 @@ describe('waiting for a recipe', () => {
     expect(await bench.pump()).toEqual([]);
     const [finished] = await bench.takeFinished();
     expect(finished).toMatchObject({ code: 'SOURCE_UNAVAILABLE', attempts: 1 });
-    const details = await bench.deliveries.read('demo', finished!.deliveryId);
+    const details = await bench.deliveries.read(DEMO, finished!.deliveryId);
     expect(details?.attempts).toMatchObject([
       { outcome: 'failed', message: expect.stringContaining('LATE') },
     ]);
@@ -441,8 +442,8 @@ describe('silence', () => {
     }
     expect(await bench.pump()).toMatchObject([{ notAfter: '1970-01-01T00:00:00.000Z' }]);
     expect(await bench.takeFinished()).toMatchObject([{ code: 'NO_REPORT' }]);
-    const [delivery] = (await bench.deliveries.list('demo', { limit: 50 })).items;
-    const details = await bench.deliveries.read('demo', delivery!.deliveryId);
+    const [delivery] = (await bench.deliveries.list(DEMO, { limit: 50 })).items;
+    const details = await bench.deliveries.read(DEMO, delivery!.deliveryId);
     expect(details?.attempts.map(({ outcome }) => outcome)).toEqual(['silent', 'silent', 'silent']);
   });
 
@@ -625,9 +626,9 @@ describe('what an integration may have under way', () => {
     await bench.report(...offers.slice(0, 5).map((offer) => failed(offer, 'UNAVAILABLE')));
     await bench.report(...offers.slice(5).map((offer) => failed(offer, 'UNAVAILABLE')));
     expect(await bench.pump()).toEqual([]);
-    const waiting = await bench.deliveries.list('demo', { limit: 50, state: 'waiting' });
+    const waiting = await bench.deliveries.list(DEMO, { limit: 50, state: 'waiting' });
     expect(waiting.items.map(({ reason }) => reason)).toEqual(Array.from({ length: 8 }, () => 'breaker'));
-    expect(await bench.deliveries.list('demo', { limit: 50, state: 'ready' })).toMatchObject({ items: [] });
+    expect(await bench.deliveries.list(DEMO, { limit: 50, state: 'ready' })).toMatchObject({ items: [] });
 
     await execute(bench.dataSource, `UPDATE dispatcher.integration_flow SET probe_at = now()`);
     const [probe, ...others] = await bench.pump();
@@ -655,7 +656,7 @@ describe('what an integration may have under way', () => {
     await bench.change(integrationId, { status: 'paused' });
     await bench.say('order.submitted', v(1));
     expect(await bench.pump()).toEqual([]);
-    expect(await bench.deliveries.list('demo', { limit: 50 })).toMatchObject({
+    expect(await bench.deliveries.list(DEMO, { limit: 50 })).toMatchObject({
       items: [{ state: 'waiting', reason: 'paused' }],
     });
     await bench.change(integrationId, { status: 'enabled' });

@@ -175,6 +175,7 @@ export class LiveDispatcher {
       readonly permissions?: readonly Permission[];
       readonly headers?: Readonly<Record<string, string>>;
       readonly actor?: string;
+      readonly channel?: string;
     } = {},
   ): Promise<Answer> {
     const token = await this.token(options);
@@ -204,10 +205,11 @@ export class LiveDispatcher {
       readonly tenant?: string;
       readonly permissions?: readonly Permission[];
       readonly actor?: string;
+      readonly channel?: string;
     } = {},
   ): Promise<string> {
-    const { tenant = 'demo', permissions = ['admin'], actor = 'key:one' } = caller;
-    return await this.tokens.sign({ tenant, permissions, actor, channel: undefined });
+    const { tenant = 'demo', permissions = ['admin'], actor = 'key:one', channel } = caller;
+    return await this.tokens.sign({ tenant, permissions, actor, channel });
   }
 
   /** Created and approved; what was accepted from then on counts. */

@@ -19,15 +19,20 @@ export class DeliveryController {
 
   @Get('api/v2/deliveries')
   async list(
-    @Caller() { tenant }: Caller,
+    @Caller() { tenant, channel }: Caller,
     @Query() filters: unknown,
   ): Promise<{ items: DeliverySummary[]; nextCursor: string | null }> {
-    return await this.deliveries.list(tenant, parseQuery(DeliveriesQuery, filters));
+    return await this.deliveries.list({ tenant, channel }, parseQuery(DeliveriesQuery, filters));
   }
 
   @Get('api/v2/deliveries/:deliveryId')
-  async read(@Caller() { tenant }: Caller, @Param('deliveryId') id: string): Promise<DeliveryDetails> {
-    const found = z.uuid().safeParse(id).success ? await this.deliveries.read(tenant, id) : undefined;
+  async read(
+    @Caller() { tenant, channel }: Caller,
+    @Param('deliveryId') id: string,
+  ): Promise<DeliveryDetails> {
+    const found = z.uuid().safeParse(id).success
+      ? await this.deliveries.read({ tenant, channel }, id)
+      : undefined;
     if (!found) throw new ProblemError(404, 'there is no such delivery');
     return found;
   }

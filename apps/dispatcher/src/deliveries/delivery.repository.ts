@@ -52,18 +52,25 @@ const SUMMARY = `SELECT d.delivery_id AS "deliveryId", d.integration_id AS "inte
   JOIN dispatcher.integrations i ON i.integration_id = d.integration_id
   JOIN dispatcher.integration_flow f ON f.integration_id = d.integration_id`;
 
+/** Who reads; a key of one channel sees the deliveries of that channel alone. */
+export interface Reader {
+  readonly tenant: string;
+  readonly channel: string | undefined;
+}
+
 @Injectable()
 export class DeliveryRepository {
   constructor(@Inject(DATA_SOURCE) private readonly dataSource: DataSource) {}
 
   /** Newest first: delivery ids grow with time. */
   async list(
-    tenant: string,
+    { tenant, channel }: Reader,
     { limit, cursor, ...filters }: DeliveriesQuery,
   ): Promise<{ items: DeliverySummary[]; nextCursor: string | null }> {
-    const bound = ['deliveries', tenant, filters];
+    const bound = ['deliveries', tenant, channel ?? null, filters];
     const after = cursor === undefined ? undefined : decodeCursor(cursor, bound, z.tuple([z.uuid()]))[0];
     const where = new Conditions('d.tenant = $?', tenant);
+    where.add('d.channel = $?', channel);
     where.add('d.delivery_id < $?', after);
     where.add(`d.kind = 'order' AND d.subject = $?`, filters.orderUid);
     where.add('d.order_number = $?', filters.orderNumber);
@@ -91,12 +98,12 @@ export class DeliveryRepository {
     return { ...page, items: page.items.map(summaryOf) };
   }
 
-  async read(tenant: string, deliveryId: string): Promise<DeliveryDetails | undefined> {
+  async read({ tenant, channel }: Reader, deliveryId: string): Promise<DeliveryDetails | undefined> {
     return await inTransaction(this.dataSource, async (tx) => {
-      const [row] = await tx.query<SummaryRow>(`${SUMMARY} WHERE d.tenant = $1 AND d.delivery_id = $2`, [
-        tenant,
-        deliveryId,
-      ]);
+      const [row] = await tx.query<SummaryRow>(
+        `${SUMMARY} WHERE d.tenant = $1 AND d.delivery_id = $2 AND ($3::text IS NULL OR d.channel = $3)`,
+        [tenant, deliveryId, channel ?? null],
+      );
       if (!row) return undefined;
       const files = await tx.query<FileRow>(
         `SELECT name, kind, receipt FROM dispatcher.delivery_files WHERE delivery_id = $1 ORDER BY position`,
