@@ -56,6 +56,8 @@ export interface LocalOptions {
   readonly environment: Readonly<Record<string, string | undefined>>;
 }
 
+/** On one machine with one process a service: each partition is asked for again and again, also when nothing comes. */
+const EMBEDDED_PARTITIONS = 4;
 const run = promisify(execFile);
 const READY_MS = 60_000;
 /** Settings of services that a person may give to `npm start`. */
@@ -142,13 +144,14 @@ export class LocalHeddle {
     }
     const { brokers } = this.kafka;
     const variables = embeddedKafkaVariables(environment, { brokers, sessionTimeoutMs: EMBEDDED_SESSION_MS });
-    await this.createTopics(variables);
+    await this.createTopics(variables, EMBEDDED_PARTITIONS);
     this.screen.say(`Kafka is up at ${brokers}`);
     return variables;
   }
 
-  private createTopics(variables: Readonly<Record<string, string>>): Promise<void> {
+  private createTopics(variables: Readonly<Record<string, string>>, partitions?: number): Promise<void> {
     return createTopics(topicCatalogue, {
+      ...(partitions !== undefined && { partitions }),
       kafka: kafkaFrom(variables, 'local'),
       logger: createLogger({ service: 'local', level: 'error' }),
     });

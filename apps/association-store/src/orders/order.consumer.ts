@@ -116,7 +116,7 @@ export class OrderConsumer {
     this.metrics.noted('outdated', noted.outdated);
     for (const [orderUid, associations] of noted.beyondLimit) {
       this.metrics.noted('beyond-limit', associations);
-      this.logger.warn({ order_uid: orderUid, associations }, 'order.too-many-items');
+      this.logger.error({ order_uid: orderUid, associations }, 'order.too-many-items');
     }
     if (leftOut > 0) this.logger.error({ file_lists: leftOut }, 'order.document-too-large');
   }

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import type { Socket } from 'node:net';
 
 import type { SftpSettings } from '@heddle/contracts';
 import type { AddressGuard } from '@heddle/destination-kit';
@@ -51,6 +52,7 @@ export class Ssh2SftpConnection implements SftpConnection {
   ): Promise<Ssh2SftpConnection> {
     const { host, port, username } = settings;
     const socket = await guard.connect({ scheme: 'sftp', host, port }, { timeoutMs: connectTimeoutMs });
+    gatherWrites(socket);
 
     const closed = new AbortController();
     const close = (): void => {
@@ -254,6 +256,24 @@ export class Ssh2SftpConnection implements SftpConnection {
       }
     });
   }
+}
+
+/** Packets of one turn of the event loop leave together: ssh2 makes a system call for each. */
+function gatherWrites(socket: Socket): void {
+  const write = socket.write.bind(socket) as (...args: unknown[]) => boolean;
+  let isGathering = false;
+  const gathered = (...args: unknown[]): boolean => {
+    if (!isGathering) {
+      isGathering = true;
+      socket.cork();
+      process.nextTick(() => {
+        isGathering = false;
+        socket.uncork();
+      });
+    }
+    return write(...args);
+  };
+  socket.write = gathered;
 }
 
 function reasonOf(signal: AbortSignal): Error {
