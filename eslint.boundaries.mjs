@@ -13,6 +13,11 @@ const PACKAGES = [
   // The testing libraries make and drop databases, and may not import persistence.
   { names: ['pg'], only: ['type:persistence', 'type:testing'] },
   { names: ['typeorm', '@nestjs/typeorm'], only: ['type:persistence', 'scope:service'] },
+  {
+    names: ['pdfkit', 'fontkit', 'subset-font', 'bidi-js', 'bwip-js', 'pngjs'],
+    only: ['type:pure', 'type:testing', 'scope:tool', 'scope:e2e'],
+  },
+  { names: ['piscina'], only: ['scope:service', 'scope:tool'] },
   { names: ['ssh2', 'ssh2-sftp-client'], only: ['destination:sftp', 'type:testing'] },
   // The testing libraries only probe the server that stands in for S3.
   { names: ['@aws-sdk/client-s3', '@smithy/node-http-handler'], only: ['destination:s3', 'type:testing'] },
@@ -29,11 +34,12 @@ const ROWS = [
   { tag: 'type:secrets', libraries: ['contracts', 'platform'], banned: NEST },
   { tag: 'type:access', libraries: ['contracts', 'platform', 'persistence'] },
   { tag: 'type:kit', libraries: ['contracts'], banned: NEST },
+  { tag: 'type:pure', libraries: ['contracts'], banned: NEST },
   { tag: 'type:worker', libraries: ['contracts', 'platform', 'messaging', 'secrets', 'kit'] },
   { tag: 'type:testing', libraries: ['contracts', 'platform', 'kit', 'testing'] },
   {
     tag: 'scope:service',
-    libraries: ['contracts', 'platform', 'messaging', 'persistence', 'secrets', 'access', 'kit'],
+    libraries: ['contracts', 'platform', 'messaging', 'persistence', 'secrets', 'access', 'kit', 'pure'],
   },
   // Its packages are decided by the destination's own row below: each vendor belongs to one destination.
   { tag: 'scope:destination', libraries: ['contracts', 'platform', 'kit', 'worker'], vendors: 'below' },
@@ -51,6 +57,7 @@ const ROWS = [
       'secrets',
       'access',
       'kit',
+      'pure',
       'worker',
       'testing',
     ],
