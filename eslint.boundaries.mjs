@@ -13,10 +13,7 @@ const PACKAGES = [
   // The testing libraries make and drop databases, and may not import persistence.
   { names: ['pg'], only: ['type:persistence', 'type:testing'] },
   { names: ['typeorm', '@nestjs/typeorm'], only: ['type:persistence', 'scope:service'] },
-  {
-    names: ['pdfkit', 'fontkit', 'subset-font', 'bidi-js', 'bwip-js', 'pngjs'],
-    only: ['type:pure', 'type:testing', 'scope:tool', 'scope:e2e'],
-  },
+  { names: ['pdfkit', 'fontkit', 'subset-font', 'bidi-js', 'bwip-js'], only: ['type:pure'] },
   { names: ['piscina'], only: ['scope:service', 'scope:tool'] },
   { names: ['ssh2', 'ssh2-sftp-client'], only: ['destination:sftp', 'type:testing'] },
   // The testing libraries only probe the server that stands in for S3.

@@ -13,9 +13,9 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 const NX = '@nx/enforce-module-boundaries';
 
 const LIBRARIES =
-  'access contracts destination-kit destination-testing destination-worker messaging persistence platform secrets testing';
+  'access contracts destination-kit destination-testing destination-worker messaging persistence pick-ticket platform secrets testing';
 const PACKAGES =
-  '@aws-sdk/client-s3 @azure/storage-blob @nestjs/common @nestjs/typeorm @smithy/node-http-handler fast-check kafkajs pg ssh2 ssh2-sftp-client typeorm zod';
+  '@aws-sdk/client-s3 @azure/storage-blob @nestjs/common @nestjs/typeorm @smithy/node-http-handler fast-check kafkajs pdfkit pg piscina ssh2 ssh2-sftp-client typeorm zod';
 
 /** Project: the libraries and packages (of those above) that its shipped code may import. */
 const SHIPPED = {
@@ -26,22 +26,23 @@ const SHIPPED = {
   'libs/secrets': 'contracts platform zod',
   'libs/access': 'contracts platform persistence @nestjs/common zod',
   'libs/destination-kit': 'contracts zod',
+  'libs/pick-ticket': 'contracts pdfkit zod',
   'libs/destination-worker': 'contracts platform messaging secrets destination-kit @nestjs/common zod',
   'libs/destination-testing':
     'contracts platform destination-kit testing @aws-sdk/client-s3 @azure/storage-blob @nestjs/common @smithy/node-http-handler fast-check pg ssh2 ssh2-sftp-client zod',
   'libs/testing':
     'contracts platform destination-kit destination-testing @aws-sdk/client-s3 @azure/storage-blob @nestjs/common @smithy/node-http-handler fast-check pg ssh2 ssh2-sftp-client zod',
   'apps/ingest-gateway':
-    'contracts platform messaging persistence secrets access destination-kit @nestjs/common @nestjs/typeorm typeorm zod',
+    'contracts platform messaging persistence secrets access destination-kit pick-ticket @nestjs/common @nestjs/typeorm piscina typeorm zod',
   'apps/association-store':
-    'contracts platform messaging persistence secrets access destination-kit @nestjs/common @nestjs/typeorm typeorm zod',
+    'contracts platform messaging persistence secrets access destination-kit pick-ticket @nestjs/common @nestjs/typeorm piscina typeorm zod',
   'apps/dispatcher':
-    'contracts platform messaging persistence secrets access destination-kit @nestjs/common @nestjs/typeorm typeorm zod',
+    'contracts platform messaging persistence secrets access destination-kit pick-ticket @nestjs/common @nestjs/typeorm piscina typeorm zod',
   'apps/outbound-sftp':
     'contracts platform destination-kit destination-worker @nestjs/common ssh2 ssh2-sftp-client zod',
   'apps/e2e':
     'contracts platform messaging persistence testing destination-testing @nestjs/common fast-check zod',
-  tools: `${LIBRARIES} @nestjs/common fast-check zod`,
+  tools: `${LIBRARIES} @nestjs/common fast-check piscina zod`,
 };
 
 const words = (text) => text.split(' ');

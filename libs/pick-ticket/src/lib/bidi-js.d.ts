@@ -7,5 +7,6 @@ declare module 'bidi-js' {
     getEmbeddingLevels(text: string, baseDirection?: 'ltr' | 'rtl' | 'auto'): EmbeddingLevels;
     getMirroredCharacter(character: string): string | null;
   }
-  export default function bidiFactory(): Bidi;
+  function bidiFactory(): Bidi;
+  export { bidiFactory as default };
 }

@@ -56,7 +56,7 @@ export class FontBook {
   fontsFor(cluster: string, weight: Weight): readonly { readonly text: string; readonly font: OpenFont }[] {
     const whole = this.choose(cluster, weight);
     if (whole !== undefined) return [{ text: visible(cluster, whole.font), font: whole }];
-    return [...cluster].flatMap((character) => {
+    return Array.from(cluster).flatMap((character) => {
       if (IGNORABLE.test(character)) return [];
       const font = this.choose(character, weight);
       if (font !== undefined) return [{ text: character, font }];
@@ -84,7 +84,7 @@ export class FontBook {
   private choose(cluster: string, weight: Weight): OpenFont | undefined {
     const key = `${String(weight)} ${cluster}`;
     if (this.chosen.has(key)) return this.chosen.get(key);
-    const codePoints = [...cluster]
+    const codePoints = Array.from(cluster)
       .filter((character) => !IGNORABLE.test(character))
       .map((character) => character.codePointAt(0) ?? 0);
     let found: OpenFont | undefined;
@@ -120,7 +120,7 @@ export class FontBook {
 /** Joiners and variation selectors that the font does not know would be drawn as boxes. */
 function visible(cluster: string, font: Font): string {
   if (cluster.length === 1) return cluster;
-  return [...cluster]
+  return Array.from(cluster)
     .filter(
       (character) => !IGNORABLE.test(character) || font.hasGlyphForCodePoint(character.codePointAt(0) ?? 0),
     )

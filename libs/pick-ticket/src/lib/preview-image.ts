@@ -132,12 +132,15 @@ function unfilter(filter: number, line: Uint8Array, above: Uint8Array): void {
       for (let at = 0; at < 4; at += 1) line[at] = at8(line, at) + at8(above, at);
       for (let at = 4; at < size; at += 1)
         line[at] = at8(line, at) + paeth(at8(line, at - 4), at8(above, at), at8(above, at - 4));
+      break;
+    default:
+    // 0: written as they are.
   }
 }
 
-/** Within the bounds, as every loop here is. */
+/** Every loop here stays within the bounds. */
 function at8(bytes: Uint8Array, at: number): number {
-  return bytes[at] as number;
+  return bytes[at] ?? 0;
 }
 
 function paeth(left: number, above: number, corner: number): number {
@@ -168,10 +171,10 @@ function onPaper(rgba: Uint8Array, width: number, height: number): PreviewImage 
       for (let y = 0; y < step; y += 1) {
         let from = ((row * step + y) * width + column * step) * 4;
         for (let x = 0; x < step; x += 1, from += 4) {
-          const alpha = rgba[from + 3] as number;
-          red += (rgba[from] as number) * alpha;
-          green += (rgba[from + 1] as number) * alpha;
-          blue += (rgba[from + 2] as number) * alpha;
+          const alpha = at8(rgba, from + 3);
+          red += at8(rgba, from) * alpha;
+          green += at8(rgba, from + 1) * alpha;
+          blue += at8(rgba, from + 2) * alpha;
           paper += 255 - alpha;
         }
       }

@@ -314,7 +314,7 @@ describe('a pick ticket', () => {
     const long = 'word '.repeat(20_000);
     const components = Array.from({ length: 3 }, (_, n) => ({
       code: long,
-      component: { code: `${String(n)}`, text: long },
+      component: { code: String(n), text: long },
     }));
     const pages = await pagesOf(input({ document: { name: long, components } }));
     expect(pages.length).toBeLessThan(10);

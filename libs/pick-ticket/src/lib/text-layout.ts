@@ -116,7 +116,7 @@ function unitsOf(
   let mayBreak = false;
   if (found === undefined && PLAIN.test(paragraph)) {
     const units = (paragraph.match(/[^ -]*(?:[ -]+|$)/g) ?? []).map((unit) =>
-      [...unit].flatMap((text) =>
+      Array.from(unit).flatMap((text) =>
         book.fontsFor(text, weight).map(({ font }) => ({ text, font, level: 0, isSpace: text === ' ' })),
       ),
     );
