@@ -39,6 +39,9 @@ import {
   SEALER,
 } from './tokens.js';
 import type { Policy, ReportsCaughtUp } from './tokens.js';
+import { TriggerController } from './triggers/trigger.controller.js';
+import { TriggerRepository } from './triggers/trigger.repository.js';
+import { TriggerService } from './triggers/trigger.service.js';
 
 export const SERVICE = 'dispatcher';
 
@@ -65,6 +68,7 @@ export class AppModule {
         IntegrationController,
         DestinationController,
         DeliveryController,
+        TriggerController,
         AuditController,
       ],
       providers: [
@@ -88,6 +92,8 @@ export class AppModule {
         SilenceSweep,
         IntegrationService,
         DeliveryRepository,
+        TriggerRepository,
+        TriggerService,
         DeliveryMetrics,
         Housekeeping,
         Lifecycle,

@@ -13,6 +13,7 @@ const CONSUMED: ReadonlySet<string> = new Set([
   TOPIC.orderUpdated,
   TOPIC.orderCancelled,
   TOPIC.recipeCreated,
+  TOPIC.recipeUpdated,
   TOPIC.deliveryAttempted,
 ]);
 
@@ -36,7 +37,7 @@ export async function startDispatcher({ config, ...options }: DispatcherOptions)
         groupId: SERVICE,
         catalogue: topicCatalogue.filter(({ name }) => CONSUMED.has(name)),
         faultOf,
-        // Five topics to ask for at a time: half as often costs an idle process half as much.
+        // Six topics to ask for at a time: half as often costs an idle process half as much.
         ...platform,
       });
       const consumer = server;

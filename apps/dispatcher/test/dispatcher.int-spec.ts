@@ -159,6 +159,29 @@ describe('from an event to a receipt', () => {
   });
 });
 
+describe('a trigger by hand', () => {
+  it('delivers an order again over HTTP, and says beforehand what it would send', async () => {
+    const orderUid = newId();
+    await live.say('order.submitted', now({ orderUid }));
+    await eventually(() => {
+      expect(live.finished).toHaveLength(1);
+    }, PATIENCE);
+    const body = { orderNumber: orderUid };
+    const dry = await live.call('POST', '/api/v2/trigger', { body: { ...body, dryRun: true } });
+    expect(dry).toMatchObject({ status: 200, body: { triggerId: null, deliveries: [{ orderUid }] } });
+    const headers = { 'idempotency-key': orderUid };
+    const made = await live.call('POST', '/api/v2/trigger', { body, headers });
+    expect(made).toMatchObject({ status: 202, body: { deliveries: [expect.any(String)] } });
+    expect((await live.call('POST', '/api/v2/trigger', { body, headers })).body).toEqual(made.body);
+    await eventually(() => {
+      expect(live.finished.map(({ topic }) => topic)).toEqual(['delivery.succeeded', 'delivery.succeeded']);
+    }, PATIENCE);
+    const read = await live.call('POST', '/api/v2/trigger', { body, permissions: ['deliveries:read'] });
+    expect(read.status).toBe(403);
+    expect((await live.call('POST', '/api/v2/trigger', { body: {} })).status).toBe(400);
+  });
+});
+
 describe('no lane is lost or reordered', () => {
   it('with two dispatchers, many orders, and topics without a common order', async () => {
     await live.add();

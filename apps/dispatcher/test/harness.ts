@@ -34,10 +34,13 @@ import {
 } from '../src/integrations/integration.repository.js';
 import type { IntegrationChange } from '../src/integrations/integration.repository.js';
 import { CleanUp } from '../src/offers/clean-up.js';
+import { OfferPump } from '../src/offers/offer.pump.js';
 import { OfferRepository } from '../src/offers/offer.repository.js';
 import { SealedSettings } from '../src/offers/sealed-settings.js';
 import { dispatcherDataSource } from '../src/schema/data-source.js';
 import type { Policy } from '../src/tokens.js';
+import { TriggerRepository } from '../src/triggers/trigger.repository.js';
+import { TriggerService } from '../src/triggers/trigger.service.js';
 
 export const KEYS = `test:${Buffer.alloc(32, 7).toString('base64')}`;
 export const TENANT = 'demo';
@@ -66,6 +69,7 @@ export class Bench {
   readonly reports: ReportRepository;
   readonly deliveries: DeliveryRepository;
   readonly housekeeping: Housekeeping;
+  readonly triggers: TriggerService;
   readonly sealer = new SecretSealer(parseKeyring(KEYS));
   private readonly cleanUp: CleanUp;
   private offset = 0n;
@@ -83,6 +87,8 @@ export class Bench {
     this.offers = new OfferRepository(dataSource, policy, settings, metrics, logger);
     this.reports = new ReportRepository(dataSource, policy, this.cleanUp, metrics, logger);
     this.deliveries = new DeliveryRepository(dataSource);
+    const pump = new OfferPump(this.offers, { nudge: () => undefined }, policy, logger);
+    this.triggers = new TriggerService(dataSource, new TriggerRepository(policy, this.cleanUp), pump);
     this.housekeeping = new Housekeeping(dataSource, policy, this.cleanUp, logger);
   }
 
@@ -188,12 +194,21 @@ export class Bench {
   }
 
   async recipes(...recipes: readonly RecipeSavedV1[]): Promise<boolean> {
+    return await this.feed('recipe.created', recipes);
+  }
+
+  async updatedRecipes(...recipes: readonly RecipeSavedV1[]): Promise<boolean> {
+    return await this.feed(null, recipes);
+  }
+
+  private async feed(trigger: 'recipe.created' | null, recipes: readonly RecipeSavedV1[]): Promise<boolean> {
+    const topic = trigger === null ? TOPIC.recipeUpdated : TOPIC.recipeCreated;
     const first = this.offset;
     this.offset += BigInt(recipes.length);
     return await this.events.apply(
-      chunksOf(TOPIC.recipeCreated, first, this.offset),
+      chunksOf(topic, first, this.offset),
       recipes.map((recipe, index) => ({
-        ...recipeFact(received(TOPIC.recipeCreated, recipe, recipe.tenant)),
+        ...recipeFact(trigger, received(topic, recipe, recipe.tenant)),
         partition: 0,
         offset: String(first + BigInt(index)),
       })),

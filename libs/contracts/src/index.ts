@@ -109,6 +109,7 @@ export {
   RecipesAccepted,
   RecipesRequest,
 } from './lib/http/recipes.http.js';
+export { MAX_TRIGGERED, TriggerAnswer, TriggerPreview, TriggerRequest } from './lib/http/triggers.http.js';
 export {
   Channel,
   DEFAULT_CHANNEL,

@@ -42,7 +42,8 @@ const HELD = `CASE WHEN d.state <> 'ready' THEN NULL WHEN i.status = 'paused' TH
   WHEN f.probe_at IS NOT NULL THEN 'breaker' END`;
 
 const SUMMARY = `SELECT d.delivery_id AS "deliveryId", d.integration_id AS "integrationId",
-    d.integration_version AS "integrationVersion", d.destination, d.trigger, d.event_id AS "eventId", d.kind,
+    d.integration_version AS "integrationVersion", d.destination, d.trigger, d.event_id AS "eventId", d.trigger_id AS "triggerId",
+    d.kind,
     d.subject, d.order_number AS "orderNumber", d.order_id AS "orderId", d.recipe_ids AS "recipeIds", d.version,
     CASE WHEN (${HELD}) IS NULL THEN d.state ELSE 'waiting' END AS state,
     coalesce(d.reason, ${HELD}) AS reason, d.attempts, d.code, d.repeats, d.accepted_at AS "acceptedAt",
@@ -77,6 +78,7 @@ export class DeliveryRepository {
     where.add('d.order_id = $?', filters.orderId);
     where.add('d.recipe_ids @> ARRAY[$?::text]', filters.recipeId);
     where.add('d.integration_id = $?', filters.integrationId);
+    where.add('d.trigger_id = $?', filters.triggerId);
     where.add('d.destination = $?', filters.destination);
     if (filters.state === 'waiting')
       where.text(`(d.state = 'waiting' OR (d.state = 'ready' AND (${HELD}) IS NOT NULL))`);

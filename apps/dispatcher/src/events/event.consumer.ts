@@ -36,9 +36,22 @@ export class EventConsumer {
 
   @EventPattern(TOPIC.recipeCreated)
   async recipes(@Payload() batch: EventBatch<RecipeSavedV1>): Promise<BatchResult> {
+    return await this.feed('recipe.created', batch);
+  }
+
+  /** Starts nothing: a recipe that somebody triggers by hand goes out at its newest version. */
+  @EventPattern(TOPIC.recipeUpdated)
+  async updatedRecipes(@Payload() batch: EventBatch<RecipeSavedV1>): Promise<BatchResult> {
+    return await this.feed(null, batch);
+  }
+
+  private async feed(
+    trigger: Extract<Trigger, 'recipe.created'> | null,
+    batch: EventBatch<RecipeSavedV1>,
+  ): Promise<BatchResult> {
     return await this.apply(
       batch,
-      batch.events.map((event) => ({ ...recipeFact(event), ...placeOf(event) })),
+      batch.events.map((event) => ({ ...recipeFact(trigger, event), ...placeOf(event) })),
     );
   }
 

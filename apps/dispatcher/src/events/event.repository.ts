@@ -7,7 +7,7 @@ import type { DataSource, Tx } from '@heddle/persistence';
 import { newId } from '@heddle/platform';
 
 import { END_STATE, decideLane } from '../lanes/lane.js';
-import type { EndReason, LaneDecision, LaneDelivery, LaneHead, OpenState } from '../lanes/lane.js';
+import type { EndReason, LaneDecision, LaneDelivery, LaneHead, OpenState, Standing } from '../lanes/lane.js';
 import { CleanUp } from '../offers/clean-up.js';
 import { SCHEMA } from '../schema/schema.js';
 import { DATA_SOURCE, POLICY } from '../tokens.js';
@@ -16,9 +16,9 @@ import type { Policy } from '../tokens.js';
 import { laneKey, subjectKey } from './fact.js';
 import type { Fact, Subject } from './fact.js';
 import { newestStarting } from './integration-matching.js';
-import type { ActiveIntegration } from './integration-matching.js';
+import type { ActiveIntegration, StartingFact } from './integration-matching.js';
 
-interface HeadRow extends Subject {
+export interface HeadRow extends Subject {
   readonly version: number;
   readonly status: 'open' | 'cancelled';
   readonly orderId: string | null;
@@ -27,10 +27,11 @@ interface HeadRow extends Subject {
   readonly now: Date;
 }
 
-interface LaneRow extends Subject {
+export interface LaneRow extends Subject {
   readonly deliveryId: string;
   readonly integrationId: string;
   readonly trigger: Trigger;
+  readonly isManual: boolean;
   readonly version: number;
   readonly state: OpenState;
   readonly reason: DeliveryReason | null;
@@ -38,6 +39,8 @@ interface LaneRow extends Subject {
   readonly stopReason: EndReason | null;
   readonly waitUntil: Date | null;
 }
+
+type NewRow = Readonly<Record<string, unknown>> & { readonly delivery_id: string };
 
 /** With its place in its topic. */
 export type PlacedFact = Fact & { readonly partition: number; readonly offset: string };
@@ -77,12 +80,12 @@ export class EventRepository {
       ]);
 
       const changes: LaneDecision['changes'][number][] = [];
-      const created: Record<string, unknown>[] = [];
+      const created: NewRow[] = [];
       const headOf = new Map(heads.map((head) => [subjectKey(head), head]));
       for (const [key, factsOfSubject] of bySubject) {
         const head = headOf.get(key);
         if (!head) throw new TypeError('a head that was just written is missing');
-        const laneHead = this.laneHead(head);
+        const laneHead = laneHeadOf(head, this.policy);
         const laneOf = Map.groupBy(lanes.get(key) ?? [], ({ integrationId }) => integrationId);
         const integrations = active.get(head.tenant) ?? [];
         const starting = new Map(
@@ -122,11 +125,14 @@ export class EventRepository {
       return changes.length > 0 || created.length > 0;
     });
   }
+}
 
-  private laneHead({ version, status, waitingSince, now }: HeadRow): LaneHead {
-    const until = waitingSince === null ? null : new Date(waitingSince.getTime() + this.policy.recipeWaitMs);
-    return { version, status, waitUntil: until !== null && until > now ? until : null };
-  }
+export function laneHeadOf(
+  { version, status, waitingSince, now }: HeadRow,
+  { recipeWaitMs }: Pick<Policy, 'recipeWaitMs'>,
+): LaneHead {
+  const until = waitingSince === null ? null : new Date(waitingSince.getTime() + recipeWaitMs);
+  return { version, status, waitUntil: until !== null && until > now ? until : null };
 }
 
 /** Events of every topic meet here once, by their own ids: a relay may repeat what it had published. */
@@ -213,13 +219,13 @@ function subjectsOf(subjects: readonly Subject[]): string {
   return JSON.stringify([...distinct.values()]);
 }
 
-async function openLanes(
+export async function openLanes(
   tx: Tx,
   subjects: readonly Subject[],
 ): Promise<ReadonlyMap<string, readonly LaneRow[]>> {
   const rows = await tx.query<LaneRow>(
     `SELECT d.delivery_id AS "deliveryId", d.integration_id AS "integrationId", d.tenant, d.kind, d.subject,
-            d.trigger, d.version, d.state, d.reason, d.frozen_at IS NOT NULL AS frozen,
+            d.trigger, d.trigger_id IS NOT NULL AS "isManual", d.version, d.state, d.reason, d.frozen_at IS NOT NULL AS frozen,
             d.stop_reason AS "stopReason", d.wait_until AS "waitUntil"
      FROM ${SUBJECTS} JOIN dispatcher.deliveries d USING (tenant, kind, subject)
      WHERE d.state IN ('waiting', 'ready', 'in-flight', 'retrying')
@@ -240,11 +246,22 @@ async function highestVersions(tx: Tx, subjects: readonly Subject[]): Promise<Re
   return new Map(rows.map((row) => [`${row.integrationId}:${subjectKey(row)}`, row.version]));
 }
 
-function newRow(
+type Start = Pick<
+  StartingFact,
+  'trigger' | 'eventId' | 'channel' | 'orderNumber' | 'acceptedAt' | 'traceparent'
+>;
+
+export function newRow(
   head: HeadRow,
-  { integration, fact }: { readonly integration: ActiveIntegration; readonly fact: Fact },
-  standing: NonNullable<LaneDecision['created']>,
-): Record<string, unknown> {
+  {
+    integration,
+    fact,
+  }: {
+    readonly integration: Pick<ActiveIntegration, 'integrationId' | 'version' | 'destination'>;
+    readonly fact: Start;
+  },
+  standing: Standing,
+): NewRow {
   return {
     delivery_id: newId(),
     tenant: head.tenant,
@@ -269,7 +286,7 @@ function newRow(
   };
 }
 
-function change(
+export function change(
   tx: Tx,
   changes: LaneDecision['changes'],
   heads: ReadonlyMap<string, HeadRow>,
@@ -314,7 +331,7 @@ function change(
 }
 
 /** Of the deliveries that end here those that were offered before. */
-function attemptedEnds(
+export function attemptedEnds(
   changes: LaneDecision['changes'],
   lanes: ReadonlyMap<string, readonly LaneRow[]>,
 ): readonly string[] {
@@ -337,18 +354,25 @@ function rowValues({
   return { delivery_id: deliveryId, state, reason, stop_reason: stopReason, version, wait_until: waitUntil };
 }
 
-function insert(tx: Tx, rows: readonly Record<string, unknown>[]): void {
+/** Of a delivery that somebody asked for by hand. */
+export type ManualRow = NewRow & {
+  readonly trigger_id: string;
+  readonly only_missing: boolean;
+  readonly repeats: string | null;
+};
+
+export function insert(tx: Tx, rows: readonly (NewRow | ManualRow)[]): void {
   if (rows.length === 0) return;
   const columns = `delivery_id, tenant, integration_id, integration_version, destination, trigger, event_id, kind,
     subject, lane_key, channel, order_number, order_id, recipe_ids, version, state, reason, wait_until, accepted_at,
-    traceparent`;
+    traceparent, trigger_id, repeats`;
   tx.post(
-    `INSERT INTO dispatcher.deliveries (${columns})
-     SELECT ${columns} FROM json_to_recordset($1) AS i (
+    `INSERT INTO dispatcher.deliveries (${columns}, only_missing)
+     SELECT ${columns}, coalesce(only_missing, false) FROM json_to_recordset($1) AS i (
        delivery_id uuid, tenant text, integration_id uuid, integration_version integer, destination text,
        trigger text, event_id uuid, kind text, subject text, lane_key text, channel text, order_number text,
        order_id text, recipe_ids text[], version integer, state text, reason text, wait_until timestamptz,
-       accepted_at timestamptz, traceparent text)
+       accepted_at timestamptz, traceparent text, trigger_id uuid, repeats uuid, only_missing boolean)
      ORDER BY delivery_id
      ON CONFLICT (event_id, integration_id) DO NOTHING`,
     [JSON.stringify(rows)],

@@ -4,7 +4,8 @@ import type { ReceivedEvent } from '@heddle/messaging';
 /** What a public event says about one order or one recipe, in the dispatcher's terms. */
 export interface Fact {
   readonly eventId: string;
-  readonly trigger: Trigger;
+  /** Null: it starts nothing, and only says what is newest. */
+  readonly trigger: Trigger | null;
   readonly tenant: string;
   readonly kind: 'order' | 'recipe';
   /** Order uid, or recipe id for the feed. */
@@ -46,11 +47,14 @@ export function orderFact(trigger: Trigger, event: ReceivedEvent<OrderChangedV1>
   };
 }
 
-export function recipeFact(event: ReceivedEvent<RecipeSavedV1>): Fact {
+export function recipeFact(
+  trigger: Extract<Trigger, 'recipe.created'> | null,
+  event: ReceivedEvent<RecipeSavedV1>,
+): Fact {
   const recipe = event.data;
   return {
     eventId: event.id,
-    trigger: 'recipe.created',
+    trigger,
     tenant: recipe.tenant,
     kind: 'recipe',
     subject: recipe.recipeId,

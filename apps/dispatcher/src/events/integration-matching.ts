@@ -15,9 +15,12 @@ export interface ActiveIntegration {
   readonly temporaryRecipes: boolean;
 }
 
+export type StartingFact = Fact & { readonly trigger: Trigger };
+
 /** Whether the event starts the integration. What was accepted before `activeFrom` starts nothing. */
-export function isStarted(integration: ActiveIntegration, fact: Fact): boolean {
+export function isStarted(integration: ActiveIntegration, fact: Fact): fact is StartingFact {
   return (
+    fact.trigger !== null &&
     integration.tenant === fact.tenant &&
     integration.triggers.includes(fact.trigger) &&
     (integration.channels.length === 0 || integration.channels.includes(fact.channel)) &&
@@ -27,8 +30,11 @@ export function isStarted(integration: ActiveIntegration, fact: Fact): boolean {
 }
 
 /** Of several facts about one subject: the newest that starts the integration. The others would be superseded at once. */
-export function newestStarting(integration: ActiveIntegration, facts: readonly Fact[]): Fact | undefined {
-  let newest: Fact | undefined;
+export function newestStarting(
+  integration: ActiveIntegration,
+  facts: readonly Fact[],
+): StartingFact | undefined {
+  let newest: StartingFact | undefined;
   for (const fact of facts) {
     if (isStarted(integration, fact) && fact.version > (newest?.version ?? 0)) newest = fact;
   }

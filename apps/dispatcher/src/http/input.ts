@@ -1,7 +1,10 @@
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
-import type { z } from 'zod';
+import { z } from 'zod';
 
 import { ProblemError, faultsOf } from '@heddle/platform';
+
+/** Of the header with this name. */
+export const IdempotencyKey = z.string().min(1).max(128).optional();
 
 /**
  * Parses the parameters of a query.

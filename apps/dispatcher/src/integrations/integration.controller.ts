@@ -27,7 +27,7 @@ import {
 import type { IntegrationVersionView, IntegrationView } from '@heddle/contracts';
 import { ProblemError, parseInput } from '@heddle/platform';
 
-import { parseQuery } from '../http/input.js';
+import { IdempotencyKey, parseQuery } from '../http/input.js';
 
 import { IntegrationService } from './integration.service.js';
 import type { Answer } from './integration.service.js';
@@ -36,7 +36,6 @@ const VersionsQuery = z.strictObject({
   limit: IntegrationsQuery.shape.limit,
   cursor: IntegrationsQuery.shape.cursor,
 });
-const IdempotencyKey = z.string().min(1).max(128).optional();
 
 @Controller('api/v2/integrations')
 @UseGuards(ServiceTokenGuard)

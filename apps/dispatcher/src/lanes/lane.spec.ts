@@ -3,7 +3,7 @@ import fc from 'fast-check';
 
 import type { Trigger } from '@heddle/contracts';
 
-import { END_STATE, decideLane } from './lane.js';
+import { END_STATE, decideLane, decideRepeat } from './lane.js';
 import type { LaneDecision, LaneDelivery, LaneHead } from './lane.js';
 
 const LATER = new Date('2100-01-01T00:00:00Z');
@@ -33,6 +33,18 @@ class Lane {
       highestVersion: Math.max(0, ...this.deliveries.map(({ version }) => version)),
       event: this.triggers.has(trigger) ? { trigger, version: head.version } : undefined,
     });
+    this.apply(decision, trigger, false);
+    return decision;
+  }
+
+  repeat(): void {
+    if (this.head.version === 0) return;
+    const trigger = this.head.status === 'cancelled' ? 'order.cancelled' : 'order.updated';
+    const deliveries = this.deliveries.filter((d): d is LaneDelivery => OPEN.has(d.state));
+    this.apply(decideRepeat({ head: this.head, deliveries, trigger }), trigger, true);
+  }
+
+  private apply(decision: LaneDecision, trigger: Trigger, isManual: boolean): void {
     for (const change of decision.changes) {
       const index = this.deliveries.findIndex(({ deliveryId }) => deliveryId === change.deliveryId);
       const before = this.deliveries[index]!;
@@ -52,12 +64,12 @@ class Lane {
       this.deliveries.push({
         deliveryId: String(this.deliveries.length),
         trigger,
+        isManual,
         frozen: false,
         stopReason: null,
         ...decision.created,
       });
     }
-    return decision;
   }
 
   offer(): void {
@@ -113,7 +125,7 @@ class Lane {
 
 type Step =
   | { readonly kind: 'event'; readonly index: number }
-  | { readonly kind: 'offer' | 'retry' }
+  | { readonly kind: 'offer' | 'retry' | 'repeat' }
   | { readonly kind: 'end'; readonly outcome: 'succeeded' | 'failed' | 'retrying' | 'ready' };
 
 interface OrderVersion {
@@ -151,17 +163,26 @@ const otherSteps = fc.array(
   { maxLength: 12 },
 );
 
-const scenario = history.chain((versions) =>
-  fc.record({
-    versions: fc.constant(versions),
-    steps: otherSteps.chain((others) =>
-      fc.shuffledSubarray([...versions.map((_, index): Step => ({ kind: 'event', index })), ...others], {
-        minLength: versions.length + others.length,
+const withRepeats = fc
+  .tuple(otherSteps, fc.array(fc.constant<Step>({ kind: 'repeat' }), { minLength: 1, maxLength: 3 }))
+  .map(([others, repeats]) => [...others, ...repeats]);
+
+const scenarioOf = (other: fc.Arbitrary<Step[]>) =>
+  history.chain((versions) =>
+    fc.record({
+      versions: fc.constant(versions),
+      steps: other.chain((others) =>
+        fc.shuffledSubarray([...versions.map((_, index): Step => ({ kind: 'event', index })), ...others], {
+          minLength: versions.length + others.length,
+        }),
+      ),
+      triggers: fc.subarray<Trigger>(['order.submitted', 'order.updated', 'order.cancelled'], {
+        minLength: 1,
       }),
-    ),
-    triggers: fc.subarray<Trigger>(['order.submitted', 'order.updated', 'order.cancelled'], { minLength: 1 }),
-  }),
-);
+    }),
+  );
+const scenario = scenarioOf(otherSteps);
+const manualScenario = scenarioOf(withRepeats);
 
 function play(
   {
@@ -238,9 +259,40 @@ describe('lanes never reorder', () => {
     );
   });
 
+  it('stay in order and end with the newest content whenever somebody triggers by hand', () => {
+    fc.assert(
+      fc.property(manualScenario, ({ versions, steps }) => {
+        const lane = play(
+          { versions, steps, triggers: ['order.submitted', 'order.updated', 'order.cancelled'] },
+          (given) => {
+            given.check();
+          },
+        );
+        lane.finish();
+        const sent = lane.sent.map(({ version }) => version);
+        expect(sent).toEqual(sent.toSorted((a, b) => a - b));
+        expect(sent.at(-1)).toBe(versions.length);
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+
+  it('end what was asked for by hand for nothing but a cancel, a restore or another such request', () => {
+    fc.assert(
+      fc.property(manualScenario, (given) => {
+        const lane = play(given);
+        for (const { isManual, state, reason, stopReason, trigger } of lane.deliveries) {
+          if (isManual && state === 'superseded' && trigger !== 'order.cancelled')
+            expect(reason ?? stopReason).toBe('repeated');
+        }
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+
   it('change nothing when an event comes again', () => {
     fc.assert(
-      fc.property(scenario, ({ versions, steps, triggers }) => {
+      fc.property(manualScenario, ({ versions, steps, triggers }) => {
         const lane = play({ versions, steps, triggers });
         for (const { trigger, head } of versions) {
           expect(lane.event(trigger, head)).toEqual({ changes: [], created: undefined });

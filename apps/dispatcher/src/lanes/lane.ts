@@ -11,13 +11,20 @@ export interface LaneHead {
 export type OpenState = Extract<DeliveryState, 'waiting' | 'ready' | 'in-flight' | 'retrying'>;
 export type EndReason = Extract<
   DeliveryReason,
-  'newer-version' | 'order-cancelled' | 'integration-disabled' | 'integration-deleted'
+  | 'newer-version'
+  | 'repeated'
+  | 'order-cancelled'
+  | 'integration-disabled'
+  | 'integration-deleted'
+  | 'by-request'
 >;
 
 /** A delivery of the lane that has not reached its final state. */
 export interface LaneDelivery {
   readonly deliveryId: string;
   readonly trigger: Trigger;
+  /** Somebody asked for it: newer versions end it no more than they end its attempts. */
+  readonly isManual: boolean;
   readonly version: number;
   readonly state: OpenState;
   readonly reason: DeliveryReason | null;
@@ -44,16 +51,18 @@ export type LaneChange =
 
 export interface LaneDecision {
   readonly changes: readonly LaneChange[];
-  /** The delivery that the event starts. */
+  /** The delivery that the event, or whoever asked, starts. */
   readonly created: Standing | undefined;
 }
 
 /** What superseding and cancelling end in. */
 export const END_STATE: Readonly<Record<EndReason, 'superseded' | 'cancelled'>> = {
   'newer-version': 'superseded',
+  repeated: 'superseded',
   'order-cancelled': 'cancelled',
   'integration-disabled': 'cancelled',
   'integration-deleted': 'cancelled',
+  'by-request': 'cancelled',
 };
 
 /**
@@ -71,22 +80,58 @@ export function decideLane(lane: {
 }): LaneDecision {
   const { head, deliveries, event } = lane;
   const isCancelled = head.status === 'cancelled';
-  const starts =
+  const isNews =
     event !== undefined &&
     event.version > lane.highestVersion &&
     (event.trigger === 'order.cancelled') === isCancelled;
 
+  const { changes, staying } = ended(deliveries, (delivery) => endOf(delivery, isCancelled, isNews));
+  // A delivery that somebody asked for and that has not gone out takes the newer version with it, every file of it.
+  const starts = isNews && !staying.some(({ isManual, frozen }) => isManual && !frozen);
+  const standing = follow(head, deliveries, staying, changes);
+  return { changes, created: starts ? standing(event.trigger) : undefined };
+}
+
+/**
+ * What a manual trigger does to one lane: whatever has not gone out makes room for the new delivery, and what is in
+ * flight gets no further attempt, for the new one sends the same order again, at its newest version.
+ */
+export function decideRepeat(lane: {
+  readonly head: LaneHead;
+  readonly deliveries: readonly LaneDelivery[];
+  readonly trigger: Trigger;
+}): LaneDecision & { readonly created: Standing } {
+  const { head, deliveries, trigger } = lane;
+  const { changes, staying } = ended(deliveries, () => 'repeated');
+  const standing = follow(head, deliveries, staying, changes);
+  return { changes, created: standing(trigger) };
+}
+
+/** The deliveries that have a reason to end, and those that stay. */
+function ended(
+  deliveries: readonly LaneDelivery[],
+  reasonOf: (delivery: LaneDelivery) => EndReason | undefined,
+): { readonly changes: LaneChange[]; readonly staying: readonly LaneDelivery[] } {
   const changes: LaneChange[] = [];
   const staying: LaneDelivery[] = [];
   for (const delivery of deliveries) {
-    const reason = endOf(delivery, isCancelled, starts);
+    const reason = reasonOf(delivery);
     if (reason === undefined) staying.push(delivery);
     else if (delivery.state !== 'in-flight')
       changes.push({ kind: 'end', deliveryId: delivery.deliveryId, reason });
     else if (delivery.stopReason !== reason && delivery.stopReason !== 'order-cancelled')
       changes.push({ kind: 'stop', deliveryId: delivery.deliveryId, reason });
   }
+  return { changes, staying };
+}
 
+/** Moves what stays along with the head. @returns where a new delivery of the lane stands. */
+function follow(
+  head: LaneHead,
+  deliveries: readonly LaneDelivery[],
+  staying: readonly LaneDelivery[],
+  changes: LaneChange[],
+): (trigger: Trigger) => Standing {
   const isBusy = deliveries.some(({ state }) => state === 'in-flight');
   const standing = (trigger: Trigger, laneTaken: boolean): Standing => {
     const waitUntil = trigger === 'order.cancelled' ? null : head.waitUntil;
@@ -101,15 +146,15 @@ export function decideLane(lane: {
     if (differs(delivery, next)) changes.push({ kind: 'refresh', deliveryId: delivery.deliveryId, ...next });
   }
   const laneTaken = isBusy || staying.some(holdsLane);
-  return { changes, created: starts ? standing(event.trigger, laneTaken) : undefined };
+  return (trigger) => standing(trigger, laneTaken);
 }
 
 /** Why a delivery has no reason to go out any more. */
-function endOf(delivery: LaneDelivery, isCancelled: boolean, starts: boolean): EndReason | undefined {
+function endOf(delivery: LaneDelivery, isCancelled: boolean, isNews: boolean): EndReason | undefined {
   if (isCancelled && delivery.trigger !== 'order.cancelled') return 'order-cancelled';
   // An order that was restored is not reported as cancelled any more.
   if (!isCancelled && delivery.trigger === 'order.cancelled') return 'newer-version';
-  return starts ? 'newer-version' : undefined;
+  return isNews && !delivery.isManual ? 'newer-version' : undefined;
 }
 
 function holdsLane({ state }: LaneDelivery): boolean {

@@ -8,7 +8,7 @@ import {
   RecipeSavedV1,
   deliveryRequestedTopic,
 } from '@heddle/contracts';
-import type { DestinationKind, OfferedFile } from '@heddle/contracts';
+import type { DestinationKind, OfferedFile, Receipt } from '@heddle/contracts';
 import { enqueue, execute, inTransaction, query } from '@heddle/persistence';
 import type { DataSource, OutboxRow, Tx } from '@heddle/persistence';
 import { LOGGER, childOf, describeError, newId } from '@heddle/platform';
@@ -52,6 +52,7 @@ interface ReadyFlow extends FlowRow {
 interface ClaimedRow extends DeliveryFacts {
   readonly attempts: number;
   readonly frozen: boolean;
+  readonly onlyMissing: boolean;
   readonly missing: readonly string[];
   readonly earlierOfferIds: readonly string[];
 }
@@ -80,12 +81,22 @@ type Prepared =
       readonly delivery: Claimed;
       readonly offerId: string;
       readonly set: FileSet;
+      readonly delivered: Delivered;
       readonly row: OutboxRow;
     }
-  | { readonly kind: 'end'; readonly delivery: Claimed; readonly failure: Failure | null };
+  | {
+      readonly kind: 'end';
+      readonly delivery: Claimed;
+      readonly failure: Failure | null;
+      readonly set: FileSet;
+      readonly delivered: Delivered;
+    };
+/** Receipts that earlier deliveries of the same content have, by file name. */
+type Delivered = ReadonlyMap<string, Receipt>;
+const NOTHING: FileSet = { files: [], missing: [] };
 interface OfferContent {
   readonly offerId: string;
-  readonly set: FileSet;
+  readonly files: readonly OfferedFile[];
   readonly sealedSettings: string;
   readonly items: OrderItems | undefined;
 }
@@ -187,7 +198,7 @@ export class OfferRepository {
   }
 
   private async prepare(tx: Tx, claimed: readonly Claimed[]): Promise<readonly Prepared[]> {
-    const [heads, files, sealed] = await Promise.all([
+    const [heads, files, receipts, sealed] = await Promise.all([
       headDocuments(
         tx,
         // What is frozen needs the lines of its order alone.
@@ -197,6 +208,10 @@ export class OfferRepository {
         tx,
         claimed.filter(({ frozen }) => frozen),
       ),
+      earlierReceipts(
+        tx,
+        claimed.filter(({ frozen, onlyMissing }) => onlyMissing && !frozen),
+      ),
       this.settings.of(tx, [...new Map(claimed.map(({ flow }) => [flow.integrationId, flow])).values()]),
     ]);
     return claimed.map((delivery): Prepared => {
@@ -204,12 +219,14 @@ export class OfferRepository {
         const set = delivery.frozen
           ? { files: files.get(delivery.deliveryId) ?? [], missing: delivery.missing }
           : freeze(delivery, heads.get(subjectKey(delivery)));
-        if (set.files.length === 0) {
+        const content = contentOf(delivery, heads);
+        const delivered = deliveredOf(content, set, receipts.get(delivery.deliveryId) ?? []);
+        const open = set.files.filter(({ name }) => !delivered.has(name));
+        if (open.length === 0) {
           const failure =
             set.missing.length > 0 ? { code: MISSING_CODE, message: missingRecipes(set.missing) } : null;
-          return { kind: 'end', delivery: contentOf(delivery, heads), failure };
+          return { kind: 'end', delivery: content, failure, set, delivered };
         }
-        const content = contentOf(delivery, heads);
         const offerId = newId();
         const envelope = sealed.get(versionKey(delivery.flow));
         if (envelope === undefined) throw new TypeError('settings of an approved version are missing');
@@ -218,9 +235,10 @@ export class OfferRepository {
           delivery: content,
           offerId,
           set,
+          delivered,
           row: this.offerRow(content, {
             offerId,
-            set,
+            files: open,
             sealedSettings: envelope,
             items: itemsOf(content, heads.get(subjectKey(delivery))),
           }),
@@ -235,12 +253,12 @@ export class OfferRepository {
           code: 'UNKNOWN' as const,
           message: 'preparing the files: the delivery cannot be offered',
         };
-        return { kind: 'end', delivery, failure };
+        return { kind: 'end', delivery, failure, set: NOTHING, delivered: new Map() };
       }
     });
   }
 
-  private offerRow(delivery: Claimed, { offerId, set, sealedSettings, items }: OfferContent): OutboxRow {
+  private offerRow(delivery: Claimed, { offerId, files, sealedSettings, items }: OfferContent): OutboxRow {
     const { tenant, kind, subject, orderNumber, orderId, version, flow } = delivery;
     const offer = DeliveryRequestedV1.parse({
       deliveryId: delivery.deliveryId,
@@ -255,7 +273,7 @@ export class OfferRepository {
       ...(kind === 'order' && { order: { orderUid: subject, orderNumber, orderId, version, items } }),
       recipeIds: delivery.recipeIds,
       sealedSettings,
-      files: set.files,
+      files,
       earlierOfferIds: delivery.earlierOfferIds,
       acceptedAt: delivery.acceptedAt.toISOString(),
     });
@@ -275,9 +293,9 @@ export class OfferRepository {
   private store(tx: Tx, prepared: readonly Prepared[]): void {
     const offers = prepared.filter((item) => item.kind === 'offer');
     const ends = prepared.filter((item) => item.kind === 'end');
-    const files = offers
+    const files = prepared
       .filter(({ delivery }) => !delivery.frozen)
-      .flatMap(({ delivery, set }) =>
+      .flatMap(({ delivery, set, delivered }) =>
         set.files.map((file, position) => ({
           delivery_id: delivery.deliveryId,
           position,
@@ -285,13 +303,14 @@ export class OfferRepository {
           kind: file.kind,
           mime_type: file.mimeType,
           source: file.source,
+          receipt: delivered.get(file.name) ?? null,
         })),
       );
     if (files.length > 0) {
       tx.post(
-        `INSERT INTO dispatcher.delivery_files (delivery_id, position, name, kind, mime_type, source)
+        `INSERT INTO dispatcher.delivery_files (delivery_id, position, name, kind, mime_type, source, receipt)
          SELECT * FROM json_to_recordset($1) AS i (
-           delivery_id uuid, position integer, name text, kind text, mime_type text, source json)`,
+           delivery_id uuid, position integer, name text, kind text, mime_type text, source json, receipt json)`,
         [JSON.stringify(files)],
       );
     }
@@ -332,11 +351,11 @@ export class OfferRepository {
     const finishedAt = new Date(prepared[0]?.delivery.flow.now ?? Date.now());
     enqueue(tx, SCHEMA, [
       ...offers.map(({ row }) => row),
-      ...ends.map(({ delivery, failure }) =>
+      ...ends.map(({ delivery, failure, delivered }) =>
         finishedEvent(delivery, {
           attempts: delivery.attempts + (failure === null ? 0 : 1),
           failure,
-          receipts: [],
+          receipts: [...delivered.values()],
           finishedAt,
         }),
       ),
@@ -385,7 +404,8 @@ async function claim(
        ORDER BY o.offer_id DESC LIMIT ${String(MAX_EARLIER_OFFERS)}) AS "earlierOfferIds"
      FROM json_to_recordset($1) AS b (integration_id uuid, budget integer)
      CROSS JOIN LATERAL (
-       SELECT ${DELIVERY_FACTS}, d.attempts, d.frozen_at IS NOT NULL AS frozen, d.missing
+       SELECT ${DELIVERY_FACTS}, d.attempts, d.frozen_at IS NOT NULL AS frozen, d.only_missing AS "onlyMissing",
+              d.missing
        FROM dispatcher.deliveries d
        WHERE d.integration_id = b.integration_id AND d.state = 'ready'
        ORDER BY d.delivery_id LIMIT b.budget FOR UPDATE SKIP LOCKED) d`,
@@ -450,6 +470,40 @@ function itemsOf({ version }: Claimed, head: HeadContent | undefined): OrderItem
   const used = head.order.items.filter(({ itemQuantity }) => itemQuantity > 0);
   if (used.length > MAX_OFFERED_ITEMS) return undefined;
   return used.map(({ itemId, recipeId, itemQuantity }) => ({ itemId, recipeId, itemQuantity }));
+}
+
+interface EarlierRow extends FileRow {
+  readonly version: number;
+  readonly receipt: Receipt;
+}
+
+/** What earlier deliveries of the same lane have proof of. The newest proof of a file comes last. */
+async function earlierReceipts(
+  tx: Tx,
+  claimed: readonly Claimed[],
+): Promise<ReadonlyMap<string, readonly EarlierRow[]>> {
+  if (claimed.length === 0) return new Map();
+  const rows = await tx.query<EarlierRow>(
+    `SELECT d.delivery_id AS "deliveryId", e.version, f.name, f.source, f.receipt
+     FROM dispatcher.deliveries d
+     JOIN dispatcher.deliveries e
+       ON e.tenant = d.tenant AND e.subject = d.subject AND e.kind = d.kind AND e.integration_id = d.integration_id
+     JOIN dispatcher.delivery_files f ON f.delivery_id = e.delivery_id
+     WHERE d.delivery_id = ANY($1) AND e.delivery_id < d.delivery_id AND f.receipt IS NOT NULL
+     ORDER BY e.delivery_id`,
+    [claimed.map(({ deliveryId }) => deliveryId)],
+  );
+  return Map.groupBy(rows, ({ deliveryId }) => deliveryId);
+}
+
+/** Proof counts for the same version alone: behind the same address another version may have other bytes. */
+function deliveredOf({ version }: Claimed, { files }: FileSet, earlier: readonly EarlierRow[]): Delivered {
+  const sources = new Map(files.map(({ name, source }) => [name, JSON.stringify(source)]));
+  return new Map(
+    earlier
+      .filter((row) => row.version === version && JSON.stringify(row.source) === sources.get(row.name))
+      .map(({ name, receipt }) => [name, receipt]),
+  );
 }
 
 async function openFiles(

@@ -3,6 +3,7 @@ import type { MigrationClass } from '@heddle/persistence';
 import { CreateDeliveries } from './create-deliveries.js';
 import { CreateIntegrations } from './create-integrations.js';
 import { CreateMessaging } from './create-messaging.js';
+import { CreateTriggers } from './create-triggers.js';
 import { PositionsPerCluster } from './positions-per-cluster.js';
 import { RememberBegunWrites } from './remember-begun-writes.js';
 
@@ -13,4 +14,5 @@ export const dispatcherMigrations: readonly MigrationClass[] = [
   CreateDeliveries,
   PositionsPerCluster,
   RememberBegunWrites,
+  CreateTriggers,
 ];

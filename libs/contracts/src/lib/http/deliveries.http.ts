@@ -28,9 +28,11 @@ export const DELIVERY_REASONS = [
   'breaker',
   'paused',
   'newer-version',
+  'repeated',
   'order-cancelled',
   'integration-disabled',
   'integration-deleted',
+  'by-request',
 ] as const;
 export const DeliveryReason = z.enum(DELIVERY_REASONS);
 export type DeliveryReason = z.infer<typeof DeliveryReason>;
@@ -43,6 +45,7 @@ export const DeliveriesQuery = z.strictObject({
   orderId: ForeignId.optional(),
   recipeId: RecipeId.optional(),
   integrationId: z.uuid().optional(),
+  triggerId: z.uuid().optional(),
   destination: DestinationKind.optional(),
   state: DeliveryState.optional(),
   code: DeliveryCode.optional(),
@@ -58,6 +61,8 @@ export const DeliverySummary = z.object({
   destination: DestinationKind,
   trigger: Trigger,
   eventId: z.uuid(),
+  /** The manual trigger that made it; null: an event did. */
+  triggerId: z.uuid().nullable(),
   orderUid: z.uuid().nullable(),
   orderNumber: ForeignId.nullable(),
   orderId: ForeignId.nullable(),

@@ -22,6 +22,7 @@ import { KeyCreate, KeyCreated, KeyPage, KeysQuery } from './keys.http.js';
 import { OrderDetails, OrderPage, OrdersQuery } from './orders.http.js';
 import { paging } from './paging.http.js';
 import { MAX_RECIPES_BYTES, RecipeDocumentInput, RecipesAccepted, RecipesRequest } from './recipes.http.js';
+import { TriggerAnswer, TriggerPreview, TriggerRequest } from './triggers.http.js';
 
 /** Largest body of a call that names none of its own. Source: wire/README.md, rule 2. */
 export const MAX_BODY_BYTES = 1_048_576;
@@ -228,6 +229,25 @@ const deliveries = [
     permission: 'deliveries:read',
     params: { deliveryId: z.uuid() },
     success: { 200: { description: 'The delivery.', schema: DeliveryDetails } },
+  },
+  {
+    id: 'trigger',
+    method: 'POST',
+    path: '/api/v2/trigger',
+    tag: 'Deliveries',
+    summary: 'Send an order or a recipe again, now',
+    description:
+      'Makes new deliveries of the newest version with three fresh attempts, whatever became of the earlier ones, also ' +
+      'of orders from before an integration was active. All files go out again unless `onlyMissing` is set. What has ' +
+      'not gone out yet makes room for them. A cancelled order goes only to integrations that take `order.cancelled`.',
+    owner: 'dispatcher',
+    permission: 'deliveries:trigger',
+    body: json(TriggerRequest, { orderNumber: '1022' }),
+    success: {
+      200: { description: 'With `dryRun`: what would be sent.', schema: TriggerPreview },
+      202: { description: 'The deliveries that it made.', schema: TriggerAnswer },
+    },
+    idempotent: true,
   },
 ] as const satisfies readonly Operation[];
 
