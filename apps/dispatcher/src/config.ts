@@ -31,9 +31,11 @@ export const Config = z.object({
   RECIPE_WAIT_MS: milliseconds(0, 30 * DAY_MS)
     .default(24 * HOUR_MS)
     .describe('Longest wait of an order for a missing recipe, in milliseconds.'),
-  SILENCE_MS: milliseconds(1_000, HOUR_MS)
+  SILENCE_MS: milliseconds(3_000, HOUR_MS)
     .default(45_000)
-    .describe('A worker that says nothing for so long is taken for dead, in milliseconds.'),
+    .describe(
+      'A worker that says nothing for so long is taken for dead; it gives up by itself after two thirds, in milliseconds.',
+    ),
   OFFER_NOT_AFTER_MS: milliseconds(10_000, 2.5 * DAY_MS)
     .default(2 * DAY_MS)
     .describe('How long an offer stays good in Kafka, in milliseconds. Less than its topic keeps it.'),

@@ -59,6 +59,7 @@ describe('the life of a delivery', () => {
       },
       recipeIds: ['DRIVE-001'],
       earlierOfferIds: [],
+      leaseMs: 30_000,
       files: [
         {
           name: '1022_ID_6182665224482_R_DRIVE-001_Recipe.json',

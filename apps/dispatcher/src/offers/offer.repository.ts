@@ -36,6 +36,9 @@ import { SealedSettings, versionKey } from './sealed-settings.js';
 const MAX_OFFERS = 500;
 const MAX_INTEGRATIONS = 200;
 
+/** Of the silence: what is left of it is for stopping an attempt and for the difference of two clocks' paces. */
+const LEASE_SHARE = 2 / 3;
+
 /** A worker reports every 3 s, so this silence says that it is gone, long before it is certain enough to offer again. */
 const OVERDUE_PROGRESS_S = 9;
 /** A group moves a dead member's partitions to another within this time. */
@@ -275,6 +278,7 @@ export class OfferRepository {
       sealedSettings,
       files,
       earlierOfferIds: delivery.earlierOfferIds,
+      leaseMs: Math.floor(this.policy.silenceMs * LEASE_SHARE),
       acceptedAt: delivery.acceptedAt.toISOString(),
     });
     return {

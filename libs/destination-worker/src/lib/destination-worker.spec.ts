@@ -94,10 +94,13 @@ class FakeDestination implements Destination<Settings> {
   readonly arrived: string[] = [];
   readonly seen: Delivery<Settings>[] = [];
   readonly tidied: Leftovers<Settings>[] = [];
+  /** Offers whose attempts were stopped from outside. */
+  readonly aborted: string[] = [];
   behave: Deliver = (delivery, context) => this.takeAll(delivery, context);
 
   deliver(delivery: Delivery<Settings>, context: DeliveryContext): AsyncIterable<Receipt> {
     this.seen.push(delivery);
+    context.signal.addEventListener('abort', () => this.aborted.push(delivery.offerId));
     return this.behave(delivery, context);
   }
   tidy(leftovers: Leftovers<Settings>): Promise<void> {
@@ -604,6 +607,29 @@ describe('an outbound worker', () => {
     publisher.isDown = false;
 
     await soon(() => expect(publisher.finished().outcome).toBe('released'));
+  });
+
+  it('gives an attempt up at the end of the lease that its offer names, where that is shorter', async () => {
+    const { destination, publisher, take } = aWorker();
+    destination.behave = hang;
+    await take(anOffer({ leaseMs: 300 }), anOffer({ integrationId: randomUUID() }));
+
+    publisher.isDown = true;
+    await soon(() => expect(destination.aborted).toHaveLength(1));
+    publisher.isDown = false;
+
+    await soon(() => expect(publisher.phases.filter((phase) => phase === 'released')).toHaveLength(1));
+    expect(destination.aborted).toEqual([destination.seen[0]!.offerId]);
+  });
+
+  it('reports progress in time for a lease that is shorter than its own interval', async () => {
+    const { destination, publisher, take } = aWorker({ progressIntervalMs: 10_000 });
+    destination.behave = hang;
+
+    await take(anOffer({ leaseMs: 2_000 }));
+
+    await soon(() => expect(publisher.phases.filter((phase) => phase === 'progress')).toHaveLength(2));
+    expect(publisher.phases).not.toContain('released');
   });
 
   it('has it on record what it begins to write before the first byte, and knows what earlier offers began', async () => {

@@ -61,6 +61,10 @@ const REPORT_DEADLINE_MS = 10_000;
 /** One integration holds at most this part of the pool. Source: architecture, section 2, rule 6. */
 const INTEGRATION_SHARE = 1 / 8;
 const LEASE_CHECK_MS = 1_000;
+/** How closely the interval of progress reports is kept. */
+const PROGRESS_TICK_MS = 500;
+/** Of an offer's lease: reports are at least this frequent, so that two may be lost. */
+const PROGRESS_SHARE = 1 / 3;
 /** Longest wait for an aborted attempt to end before its place is given away. */
 const ABORT_GRACE_MS = 15_000;
 /** A finished report is worth repeating for as long as its delivery may still be open. */
@@ -87,6 +91,7 @@ export class DestinationWorker<TSettings> {
   private readonly reports = new Set<Promise<void>>();
   /** By integration: removals that wait for their turn, which comes when the one before has ended. */
   private readonly tidying = new Map<string, { waiting: number; last: Promise<void> }>();
+  private progressAt = 0;
   private readonly timers = new AbortController();
   private readonly hasEnded = new AbortController();
   private onRoom: () => void = () => undefined;
@@ -104,7 +109,12 @@ export class DestinationWorker<TSettings> {
   /** @param onRoom offers that were not taken can be offered again. */
   start(onRoom: () => void): void {
     this.onRoom = onRoom;
-    void this.every(this.options.progressIntervalMs, () => this.reportProgress());
+    const tickMs = Math.min(this.options.progressIntervalMs, PROGRESS_TICK_MS);
+    void this.every(tickMs, async () => {
+      if (performance.now() - this.progressAt < this.progressIntervalMs) return;
+      this.progressAt = performance.now();
+      await this.reportProgress();
+    });
     void this.every(LEASE_CHECK_MS, () => this.checkLeases());
   }
 
@@ -118,7 +128,7 @@ export class DestinationWorker<TSettings> {
       if (this.isDraining) break;
       const known = this.attempts.get(event.data.offerId);
       if (!known) {
-        const attempt = new Attempt(event, this.options.leaseMs);
+        const attempt = new Attempt(event, Math.min(this.options.leaseMs, event.data.leaseMs ?? Infinity));
         const answer = this.admit(event);
         if (answer === 'later') break;
         if (answer === 'run') {
@@ -376,6 +386,13 @@ export class DestinationWorker<TSettings> {
     // `NO_REPORT` never comes from a fetch.
     if (fault && fault.code !== 'NO_REPORT') return new DestinationError(fault.code, fault.message);
     return new DestinationError('UNKNOWN', 'making the attempt: a file has no receipt');
+  }
+
+  private get progressIntervalMs(): number {
+    let intervalMs = this.options.progressIntervalMs;
+    for (const { offer } of this.attempts.values())
+      intervalMs = Math.min(intervalMs, (offer.leaseMs ?? Infinity) * PROGRESS_SHARE);
+    return intervalMs;
   }
 
   private async reportProgress(): Promise<void> {

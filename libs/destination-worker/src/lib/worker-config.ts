@@ -44,7 +44,7 @@ export const workerConfig = {
     1_000,
     40_000,
     30_000,
-    'An attempt that could not be reported for so long is given up; below the silence that the dispatcher tolerates.',
+    'An attempt that could not be reported for so long is given up; sooner where its offer says so.',
   ),
   SPOOL_DIR: z
     .string()

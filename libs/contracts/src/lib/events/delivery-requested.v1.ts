@@ -82,6 +82,11 @@ export const DeliveryRequestedV1 = z.object({
   files: z.array(OfferedFile).min(1),
   /** Earlier offers of this delivery and its lane: what they left under temporary names is removed. */
   earlierOfferIds: z.array(z.uuid()),
+  /**
+   * An attempt that could not be reported for so long is given up: shorter than the silence after which the dispatcher
+   * offers the delivery again. Missing: the worker's own limit counts.
+   */
+  leaseMs: z.int().min(1).optional(),
   acceptedAt: Instant,
 });
 export type DeliveryRequestedV1 = z.infer<typeof DeliveryRequestedV1>;
