@@ -243,6 +243,9 @@ describe('an outbound worker', () => {
     });
     const report = publisher.finished();
     expect(report.receipts.map(({ name }) => name)).toEqual(['a.txt', 'b.txt']);
+    expect(publisher.reports.map(({ acceptedAt }) => acceptedAt)).toEqual(
+      publisher.reports.map(() => offer.acceptedAt),
+    );
     expect(report).toMatchObject({
       offerId: offer.offerId,
       code: null,

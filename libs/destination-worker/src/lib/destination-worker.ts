@@ -444,6 +444,7 @@ export class DestinationWorker<TSettings> {
       attempt: offer.attempt,
       workerId: this.workerId,
       at,
+      acceptedAt: offer.acceptedAt,
     };
     const data = DeliveryAttemptedV1.parse(
       report.phase === 'finished'

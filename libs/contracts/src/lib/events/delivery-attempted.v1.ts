@@ -38,6 +38,8 @@ const common = {
   /** The worker process, new with each start. */
   workerId: z.uuid(),
   at: Instant,
+  /** Of the event that the delivery is about, as its offer says. */
+  acceptedAt: Instant.optional(),
 };
 
 /**
