@@ -13,6 +13,7 @@ import { ReportRepository } from './attempts/report.repository.js';
 import { SilenceSweep } from './attempts/silence.sweep.js';
 import { AuditController } from './audit/audit.controller.js';
 import type { Config } from './config.js';
+import { CancelService } from './deliveries/cancel.service.js';
 import { DeliveryController } from './deliveries/delivery.controller.js';
 import { DeliveryMetrics } from './deliveries/delivery.metrics.js';
 import { DeliveryRepository } from './deliveries/delivery.repository.js';
@@ -92,6 +93,7 @@ export class AppModule {
         SilenceSweep,
         IntegrationService,
         DeliveryRepository,
+        CancelService,
         TriggerRepository,
         TriggerService,
         DeliveryMetrics,

@@ -20,6 +20,7 @@ import { SecretSealer, parseKeyring } from '@heddle/secrets';
 import { createDatabase } from '@heddle/testing';
 
 import { ReportRepository } from '../src/attempts/report.repository.js';
+import { CancelService } from '../src/deliveries/cancel.service.js';
 import { DeliveryMetrics } from '../src/deliveries/delivery.metrics.js';
 import { DeliveryRepository } from '../src/deliveries/delivery.repository.js';
 import { EventRepository } from '../src/events/event.repository.js';
@@ -70,6 +71,7 @@ export class Bench {
   readonly deliveries: DeliveryRepository;
   readonly housekeeping: Housekeeping;
   readonly triggers: TriggerService;
+  readonly cancelling: CancelService;
   readonly sealer = new SecretSealer(parseKeyring(KEYS));
   private readonly cleanUp: CleanUp;
   private offset = 0n;
@@ -89,6 +91,7 @@ export class Bench {
     this.deliveries = new DeliveryRepository(dataSource);
     const pump = new OfferPump(this.offers, { nudge: () => undefined }, policy, logger);
     this.triggers = new TriggerService(dataSource, new TriggerRepository(policy, this.cleanUp), pump);
+    this.cancelling = new CancelService(dataSource, this.deliveries, this.cleanUp, pump);
     this.housekeeping = new Housekeeping(dataSource, policy, this.cleanUp, logger);
   }
 

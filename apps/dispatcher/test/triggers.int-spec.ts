@@ -289,6 +289,58 @@ describe('what cannot be triggered', () => {
   });
 });
 
+describe('cancelling a delivery', () => {
+  const cancel = async (deliveryId: string): Promise<DeliveryDetails | undefined> =>
+    await bench.cancelling.cancel(caller(), deliveryId);
+
+  it('ends what has not gone out, and lets the next of the lane take its turn', async () => {
+    await bench.integration();
+    await bench.say('order.submitted', v(1));
+    const [offer] = await bench.pump();
+    await bench.say('order.updated', v(2));
+    const [, behind] = await query<{ id: string }>(
+      bench.dataSource,
+      'SELECT delivery_id AS id FROM dispatcher.deliveries ORDER BY delivery_id',
+    );
+    expect(await cancel(behind!.id)).toMatchObject({ state: 'cancelled', reason: 'by-request' });
+    expect(await cancel(behind!.id)).toMatchObject({ state: 'cancelled' });
+    await bench.report(done(offer!));
+    expect(await sent()).toEqual([]);
+
+    const { deliveries } = await trigger(NUMBER);
+    const [again] = await bench.pump();
+    await bench.report(failed(again!, 'TIMEOUT'));
+    await bench.say('order.updated', v(3));
+    expect(await cancel(deliveries[0]!)).toMatchObject({ state: 'cancelled', nextAttemptAt: null });
+    expect((await sent()).map(contentVersion)).toEqual([3]);
+  });
+
+  it('is refused while it is in flight, after its end, and to a key of another channel', async () => {
+    await bench.integration();
+    await bench.say('order.submitted', v(1));
+    const [offer] = await bench.pump();
+    await expect(cancel(offer!.deliveryId)).rejects.toMatchObject({ status: 409 });
+    await bench.report(done(offer!));
+    await expect(cancel(offer!.deliveryId)).rejects.toMatchObject({ status: 409 });
+    expect(await bench.cancelling.cancel(caller('other'), offer!.deliveryId)).toBeUndefined();
+  });
+
+  it('has what an attempt may have left removed', async () => {
+    await bench.integration();
+    await bench.say('order.submitted', v(1));
+    const [offer] = await bench.pump();
+    await bench.report(started(offer!), failed(offer!, 'TIMEOUT'));
+    await cancel(offer!.deliveryId);
+    expect(await bench.takeOffers()).toMatchObject([
+      {
+        deliveryId: offer!.deliveryId,
+        notAfter: '1970-01-01T00:00:00.000Z',
+        earlierOfferIds: [offer!.offerId],
+      },
+    ]);
+  });
+});
+
 describe('a dry run', () => {
   it('says what would be sent and changes nothing', async () => {
     const integrationId = await bench.integration();

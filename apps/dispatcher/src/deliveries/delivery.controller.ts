@@ -1,4 +1,4 @@
-import { Controller, Get, Inject, Param, Query, Res, UseGuards } from '@nestjs/common';
+import { Controller, Get, HttpCode, Inject, Param, Post, Query, Res, UseGuards } from '@nestjs/common';
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 
@@ -9,13 +9,17 @@ import { ProblemError } from '@heddle/platform';
 
 import { parseQuery } from '../http/input.js';
 
+import { CancelService } from './cancel.service.js';
 import { DeliveryRepository } from './delivery.repository.js';
 
 @Controller()
 @UseGuards(ServiceTokenGuard)
 @RequirePermission('deliveries:read')
 export class DeliveryController {
-  constructor(@Inject(DeliveryRepository) private readonly deliveries: DeliveryRepository) {}
+  constructor(
+    @Inject(DeliveryRepository) private readonly deliveries: DeliveryRepository,
+    @Inject(CancelService) private readonly cancelling: CancelService,
+  ) {}
 
   @Get('api/v2/deliveries')
   async list(
@@ -33,6 +37,15 @@ export class DeliveryController {
     const found = z.uuid().safeParse(id).success
       ? await this.deliveries.read({ tenant, channel }, id)
       : undefined;
+    if (!found) throw new ProblemError(404, 'there is no such delivery');
+    return found;
+  }
+
+  @Post('api/v2/deliveries/:deliveryId/cancel')
+  @HttpCode(200)
+  @RequirePermission('deliveries:trigger')
+  async cancel(@Caller() caller: Caller, @Param('deliveryId') id: string): Promise<DeliveryDetails> {
+    const found = z.uuid().safeParse(id).success ? await this.cancelling.cancel(caller, id) : undefined;
     if (!found) throw new ProblemError(404, 'there is no such delivery');
     return found;
   }

@@ -231,6 +231,18 @@ const deliveries = [
     success: { 200: { description: 'The delivery.', schema: DeliveryDetails } },
   },
   {
+    id: 'cancelDelivery',
+    method: 'POST',
+    path: '/api/v2/deliveries/{deliveryId}/cancel',
+    tag: 'Deliveries',
+    summary: 'Cancel a delivery that is not in flight',
+    description: '409 while it is in flight, and once it has succeeded, failed or been superseded.',
+    owner: 'dispatcher',
+    permission: 'deliveries:trigger',
+    params: { deliveryId: z.uuid() },
+    success: { 200: { description: 'The delivery, `cancelled`.', schema: DeliveryDetails } },
+  },
+  {
     id: 'trigger',
     method: 'POST',
     path: '/api/v2/trigger',
