@@ -204,6 +204,28 @@ describe('the life of a delivery', () => {
     ]);
   });
 
+  it.each([
+    ['more files than one delivery may have', 1_001, ''],
+    ['files that do not fit into one offer', 999, '?signature=' + 'x'.repeat(8_000)],
+  ])('fails for good, saying what to do, with %s, and offers the others', async (_, recipes, suffix) => {
+    await bench.integration();
+    const large = v(1, { recipes: Array.from({ length: recipes }, (_item, n) => `R${String(n)}`) });
+    const items = large.items.map(({ recipe: linked, ...item }) => ({
+      ...item,
+      recipe: { ...linked, files: linked.files.map((file) => ({ ...file, url: `${file.url}${suffix}` })) },
+    }));
+    await bench.say('order.submitted', { ...large, items }, numbered(2));
+    expect(await bench.pump()).toMatchObject([{ order: { orderNumber: '2002' } }]);
+    expect(await bench.takeFinished()).toMatchObject([
+      {
+        topic: 'delivery.failed',
+        code: 'TOO_LARGE',
+        message: expect.stringMatching(/^collecting the files: .*include fewer kinds of files$/),
+        attempts: 1,
+      },
+    ]);
+  });
+
   it('starts nothing for other channels, other tenants, and what was accepted before the approval', async () => {
     await bench.integration({ channels: ['outlet'] });
     await bench.integration({ tenant: 'other' });

@@ -31,6 +31,17 @@ describe('the file set', () => {
     expect(orderFileSet(order({ waiting: ['X', 'X', 'Y'] }), everything).missing).toEqual(['X', 'Y']);
   });
 
+  it('takes a linked recipe whose file list was left out for one that has not come', () => {
+    const given = order({ recipes: ['A', 'B', 'B', 'C'] });
+    const leftOut = new Set([1, 3]);
+    const items = given.items.map((item, index) =>
+      leftOut.has(index) ? { ...item, recipe: { ...item.recipe, files: [] } } : item,
+    );
+    const { files, missing } = orderFileSet({ ...given, items }, everything);
+    expect(files).toHaveLength(4);
+    expect(missing).toEqual(['C']);
+  });
+
   it('gives a file the same name whatever else is included', () => {
     const twice = recipe('A');
     const files = [...twice.files, { ...twice.files[1]!, kind: 'preview' as const }];

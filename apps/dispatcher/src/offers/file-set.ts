@@ -10,6 +10,11 @@ export interface FileSet {
   readonly missing: readonly string[];
 }
 
+/** Files of one delivery. Its offer, its reports and its final event name each of them in one message. */
+export const MAX_FILES = 2_000;
+/** Of one offer: Kafka takes 8 MiB a message, headers included. Source: architecture, section 4. */
+export const MAX_OFFER_BYTES = 7_500_000;
+
 interface LinkedRecipe {
   readonly recipeId: string;
   readonly version: number;
@@ -22,10 +27,13 @@ export function orderFileSet(order: OrderChangedV1, include: Include): FileSet {
   const missing = new Set<string>();
   for (const { recipeId, itemQuantity, recipe } of order.items) {
     if (itemQuantity === 0) continue;
-    if (recipe.state === 'waiting') missing.add(recipeId);
+    // Each recipe has its document at least: a list without any was left out, as the event was too large for Kafka.
+    if (recipe.state === 'waiting' || recipe.files.length === 0) missing.add(recipeId);
     else if (!linked.has(recipeId))
       linked.set(recipeId, { recipeId, version: recipe.version, files: recipe.files });
   }
+  // Lists that repeat one of another line are left out first.
+  for (const recipeId of linked.keys()) missing.delete(recipeId);
   return { files: filesOf(order, order, [...linked.values()], include), missing: [...missing] };
 }
 

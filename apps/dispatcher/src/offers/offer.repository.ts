@@ -28,7 +28,7 @@ import { DATA_SOURCE, POLICY } from '../tokens.js';
 import type { Policy } from '../tokens.js';
 
 import { MAX_EARLIER_OFFERS, MAY_HAVE_LEFT_FILES } from './clean-up.js';
-import { cancelledFileSet, orderFileSet, recipeFileSet } from './file-set.js';
+import { MAX_FILES, MAX_OFFER_BYTES, cancelledFileSet, orderFileSet, recipeFileSet } from './file-set.js';
 import type { FileSet, Include } from './file-set.js';
 import { SealedSettings, versionKey } from './sealed-settings.js';
 
@@ -223,6 +223,13 @@ export class OfferRepository {
           ? { files: files.get(delivery.deliveryId) ?? [], missing: delivery.missing }
           : freeze(delivery, heads.get(subjectKey(delivery)));
         const content = contentOf(delivery, heads);
+        if (set.files.length > MAX_FILES) {
+          const count = set.files.length.toLocaleString('en');
+          return tooLarge(
+            content,
+            `${count} files, and one delivery has ${MAX_FILES.toLocaleString('en')} at most`,
+          );
+        }
         const delivered = deliveredOf(content, set, receipts.get(delivery.deliveryId) ?? []);
         const open = set.files.filter(({ name }) => !delivered.has(name));
         if (open.length === 0) {
@@ -233,19 +240,15 @@ export class OfferRepository {
         const offerId = newId();
         const envelope = sealed.get(versionKey(delivery.flow));
         if (envelope === undefined) throw new TypeError('settings of an approved version are missing');
-        return {
-          kind: 'offer',
-          delivery: content,
+        const row = this.offerRow(content, {
           offerId,
-          set,
-          delivered,
-          row: this.offerRow(content, {
-            offerId,
-            files: open,
-            sealedSettings: envelope,
-            items: itemsOf(content, heads.get(subjectKey(delivery))),
-          }),
-        };
+          files: open,
+          sealedSettings: envelope,
+          items: itemsOf(content, heads.get(subjectKey(delivery))),
+        });
+        if (Buffer.byteLength(row.data) > MAX_OFFER_BYTES)
+          return tooLarge(content, 'the addresses of the files do not fit into one message');
+        return { kind: 'offer', delivery: content, offerId, set, delivered, row };
       } catch (error) {
         // One delivery that cannot be offered must not hold up the others for ever.
         this.logger.error(
@@ -365,6 +368,18 @@ export class OfferRepository {
       ),
     ]);
   }
+}
+
+/** What Kafka would refuse must not get into the outbox: it would make the dispatcher unready for everybody. */
+function tooLarge(delivery: Claimed, what: string): Prepared {
+  const message = `collecting the files: ${what}; split the order, or include fewer kinds of files`;
+  return {
+    kind: 'end',
+    delivery,
+    failure: { code: 'TOO_LARGE', message },
+    set: NOTHING,
+    delivered: new Map(),
+  };
 }
 
 const DUE_RETRY = `state = 'retrying' AND next_attempt_at <= now()`;
