@@ -121,6 +121,17 @@ describe('keys', () => {
     expect((await keys('POST', key, '', { name: 'x', permissions: ['orders:read'] })).status).toBe(201);
   });
 
+  it('of one channel make keys of that channel alone', async () => {
+    const { key } = await gateway.key(['keys:manage', 'orders:read'], { channel: 'eu' });
+    const body = { name: 'x', permissions: ['orders:read'] };
+    for (const other of [body, { ...body, channel: 'us' }]) {
+      const denied = await keys('POST', key, '', other);
+      expect(denied.status).toBe(403);
+      expect(Problem.parse(await denied.json()).detail).toContain('channel eu');
+    }
+    expect((await keys('POST', key, '', { ...body, channel: 'eu' })).status).toBe(201);
+  });
+
   it('are made once for one Idempotency-Key', async () => {
     const { key: admin } = await gateway.key(['admin']);
     const body = { name: 'Once', permissions: ['orders:read'] };

@@ -97,7 +97,12 @@ export class KeyController {
 }
 
 /** Nobody grants what they do not have. */
-function refuseMoreThanOwn(caller: Caller, { permissions }: KeyCreate): void {
+function refuseMoreThanOwn(caller: Caller, { permissions, channel }: KeyCreate): void {
+  if (caller.channel !== undefined && channel !== caller.channel)
+    throw new ProblemError(
+      403,
+      `the key serves the channel ${caller.channel}, so it makes keys of that one alone`,
+    );
   const beyond = permissions.filter((permission) => !hasPermission(caller, permission));
   if (beyond.length === 0) return;
   throw new ProblemError(
