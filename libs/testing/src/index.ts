@@ -8,6 +8,8 @@ export { eventually } from './lib/eventually.js';
 export { FileServer, startFileServer } from './lib/file-server.js';
 export type { FileFault, FileRequest, FileServerOptions } from './lib/file-server.js';
 export { freePort, isPortFree } from './lib/free-port.js';
+export { HookCatcher } from './lib/hook-catcher.js';
+export type { CaughtCall, HookCatcherOptions, HookReaction, HookRequest } from './lib/hook-catcher.js';
 export { HttpGate } from './lib/http-gate.js';
 export type { GateAnswer, GateFault, GatedRequest } from './lib/http-gate.js';
 export { startKafka } from './lib/kafka-cluster.js';
