@@ -15,6 +15,7 @@ export type {
   DeliveryOrder,
   Destination,
   Leftovers,
+  LinkAccess,
   OfferedName,
 } from './lib/destination.js';
 export { DestinationError } from './lib/destination-error.js';

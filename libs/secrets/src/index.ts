@@ -1,5 +1,5 @@
 export { secretsConfig } from './lib/config.js';
-export { FileLinkError, FileLinks, MAX_LINKED_CHARACTERS } from './lib/file-links.js';
+export { FileLinkError, FileLinks, MAX_LINKED_CHARACTERS, recipePathOf } from './lib/file-links.js';
 export type { LinkedFile, LinkedSource } from './lib/file-links.js';
 export { KeyringError, KeyringSetting, parseKeyring } from './lib/keyring.js';
 export type { Keyring, NamedKey } from './lib/keyring.js';

@@ -21,6 +21,9 @@ export interface OfferedName {
   readonly mimeType: string;
 }
 
+/** `signed`: for whoever has the link. `public`: the recipe's own address, which is as open as the tenant's recipes are. */
+export type LinkAccess = 'signed' | 'public';
+
 /** The order that a delivery is about. */
 export type DeliveryOrder = NonNullable<DeliveryRequestedV1['order']>;
 
@@ -54,8 +57,11 @@ export interface Delivery<TSettings> extends DeliveryBase<TSettings> {
    * Empty for a destination that fetches nothing.
    */
   readonly files: AsyncIterable<DeliveryFile>;
-  /** A signed address of the hub for one offered file, for whoever is to fetch it. Expires after a week. */
-  readonly linkTo: (name: string) => Promise<string>;
+  /**
+   * An address of the hub for one offered file, for whoever is to fetch it. Signed, it expires after a week. Only a
+   * recipe's document and its ticket have a public one, without what the order adds; all else is signed even so.
+   */
+  readonly linkTo: (name: string, access?: LinkAccess) => Promise<string>;
 }
 
 /** What earlier offers may have left behind of a delivery that sends nothing any more. */

@@ -359,10 +359,10 @@ export class DestinationWorker<TSettings> {
       recipeIds,
       offered: offer.files.map(({ name, kind, mimeType }) => ({ name, kind, mimeType })),
       files,
-      linkTo: async (name) => {
+      linkTo: async (name, access) => {
         const file = offer.files.find((offered) => offered.name === name);
         if (!file) throw new DestinationError('UNKNOWN', 'linking to a file: it was not offered');
-        return await this.options.link(file, offer);
+        return await this.options.link(file, offer, access);
       },
     };
   }

@@ -37,4 +37,27 @@ describe('the link to a file of a delivery', () => {
       source: { kind: 'delivery', deliveryId: delivery.deliveryId },
     });
   });
+
+  it.each([
+    ['document', '/internal/recipes/demo/DRIVE-001/3', 'https://hub.example/recipe/DRIVE-001.json'],
+    ['ticket', '/internal/tickets/demo/DRIVE-001/3.pdf?order=x', 'https://hub.example/recipe/DRIVE-001.pdf'],
+  ])("is the recipe's own address for its %s where a public one is asked for", async (_, path, address) => {
+    const file: OfferedFile = {
+      name: 'a.bin',
+      kind: 'recipe',
+      mimeType: 'text/plain',
+      source: { kind: 'hub', path },
+    };
+
+    const link = linkFile(links, 'https://hub.example');
+
+    expect(await link(file, delivery, 'public')).toBe(address);
+    expect(await link(file, delivery, 'signed')).toMatch(`${address}?link=`);
+  });
+
+  it('is signed for what has no address of its own, whatever is asked for', async () => {
+    const link = await linkFile(links, 'https://hub.example')(aDocument('{}'), delivery, 'public');
+
+    expect(link).toMatch(/^https:\/\/hub\.example\/files\/[^/]+\/1022_ID_6_Cancelled\.json$/);
+  });
 });

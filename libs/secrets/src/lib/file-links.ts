@@ -115,12 +115,17 @@ function isCanonical(token: string): boolean {
 const RECIPE = /^\/internal\/recipes\/[^/?]+\/([^/?]+)\/[^/?]+$/;
 const TICKET = /^\/internal\/tickets\/[^/?]+\/([^/?]+)\/[^/?]+\.pdf(?:\?|$)/;
 
-/** The recipe's own address for its document and its ticket, as the wire says; a place of their own for the others. */
-function addressOf({ name, source }: LinkedFile, token: string): string {
+/** The recipe's own address for its document and its ticket, as the wire says: from the root of the hub. Others have none. */
+export function recipePathOf(source: LinkedSource): string | undefined {
   const path = source.kind === 'hub' ? source.path : '';
   const document = RECIPE.exec(path)?.[1];
-  if (document !== undefined) return `/recipe/${document}.json?link=${token}`;
+  if (document !== undefined) return `/recipe/${document}.json`;
   const ticket = TICKET.exec(path)?.[1];
-  if (ticket !== undefined) return `/recipe/${ticket}.pdf?link=${token}`;
-  return `/files/${token}/${name}`;
+  return ticket === undefined ? undefined : `/recipe/${ticket}.pdf`;
+}
+
+/** A place of their own for files that have no address of the recipe's. */
+function addressOf({ name, source }: LinkedFile, token: string): string {
+  const own = recipePathOf(source);
+  return own === undefined ? `/files/${token}/${name}` : `${own}?link=${token}`;
 }
