@@ -8,6 +8,7 @@ import type { ConnectionOptions } from 'node:tls';
 import { isIP } from 'node:net';
 
 import type { AddressGuard, GuardedScheme } from './address-guard.js';
+import { DestinationError } from './destination-error.js';
 
 type Connected = (error: Error | null, stream: Duplex) => void;
 
@@ -31,9 +32,8 @@ export function guardedAgents(
   function open(scheme: GuardedScheme, args: ClientRequestArgs, connected: Connected): void {
     const host = args.host ?? '';
     const port = Number(args.port ?? args.defaultPort ?? 0);
-    const fail = (error: unknown): void => {
-      connected(error instanceof Error ? error : new Error(String(error)), undefined as never);
-    };
+    // As it is: its code decides what becomes of the caller.
+    const fail = (error: unknown): void => connected(error as Error, undefined as never);
     guard.connect({ scheme, host, port }, { timeoutMs: connectTimeoutMs }).then((socket) => {
       if (scheme !== 'https') {
         connected(null, socket);
@@ -42,7 +42,11 @@ export function guardedAgents(
       const { host: _host, port: _port, path: _path, ...tlsArgs } = args as ConnectionOptions;
       // `host` stays for the check of the certificate; an address is no server name.
       const tls = connectTls({ ...tlsArgs, host, socket, servername: isIP(host) === 0 ? host : '' });
-      const timer = setTimeout(() => tls.destroy(new Error('TLS handshake timed out')), connectTimeoutMs);
+      const timer = setTimeout(
+        () =>
+          tls.destroy(new DestinationError('TIMEOUT', `connecting to ${host}:${String(port)}: no answer`)),
+        connectTimeoutMs,
+      );
       const failed = (error: Error): void => {
         clearTimeout(timer);
         socket.destroy();
