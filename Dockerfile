@@ -53,3 +53,7 @@ ENV NODE_OPTIONS="--max-semi-space-size=2 --max-old-space-size=128"
 FROM worker AS outbound-sftp
 COPY --from=build /app/dist/apps/outbound-sftp dist/apps/outbound-sftp
 CMD ["node", "dist/apps/outbound-sftp/main.js"]
+
+FROM worker AS outbound-zapier
+COPY --from=build /app/dist/apps/outbound-zapier dist/apps/outbound-zapier
+CMD ["node", "dist/apps/outbound-zapier/main.js"]

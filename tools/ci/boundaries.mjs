@@ -40,6 +40,7 @@ const SHIPPED = {
     'contracts platform messaging persistence secrets access destination-kit pick-ticket @nestjs/common @nestjs/typeorm piscina typeorm zod',
   'apps/outbound-sftp':
     'contracts platform destination-kit destination-worker @nestjs/common ssh2 ssh2-sftp-client zod',
+  'apps/outbound-zapier': 'contracts platform destination-kit destination-worker @nestjs/common zod',
   'apps/e2e':
     'contracts platform messaging persistence testing destination-testing @nestjs/common fast-check zod',
   tools: `${LIBRARIES} @nestjs/common fast-check piscina zod`,

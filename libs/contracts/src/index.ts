@@ -10,6 +10,7 @@ export type { DestinationSettings } from './lib/destinations/destination-setting
 export { SECRET_MASK, isSecretSetting } from './lib/destinations/secret-settings.js';
 export type { SettingsEndpoint } from './lib/destinations/settings-endpoint.js';
 export { SFTP_ROUTING_SETTINGS, SftpSettings } from './lib/destinations/sftp.settings.js';
+export { ZAPIER_ROUTING_SETTINGS, ZapierSettings } from './lib/destinations/zapier.settings.js';
 export { ASSOCIATION_RECEIVED, AssociationReceivedV1 } from './lib/events/association-received.v1.js';
 export {
   CANCELLATION_RECEIVED,

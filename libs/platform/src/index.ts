@@ -16,3 +16,4 @@ export { ProblemError, ProblemFilter, problemOf, sendProblem } from './lib/probl
 export { runService } from './lib/run-service.js';
 export type { RunningService, ServiceOptions } from './lib/run-service.js';
 export { childOf, newTraceparent, traceIdOf } from './lib/traceparent.js';
+export { PRODUCT_VERSION, userAgent } from './lib/product-version.js';

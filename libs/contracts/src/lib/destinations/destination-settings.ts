@@ -3,6 +3,7 @@ import type { z } from 'zod';
 import type { DestinationKind } from './destination-kind.js';
 import type { SettingsEndpoint } from './settings-endpoint.js';
 import { SFTP_ROUTING_SETTINGS, SftpSettings, sftpEndpoint } from './sftp.settings.js';
+import { ZAPIER_ROUTING_SETTINGS, ZapierSettings, zapierEndpoint } from './zapier.settings.js';
 
 type Members = Readonly<Record<string, unknown>>;
 
@@ -20,6 +21,7 @@ export interface DestinationSettings {
 /** Complete by construction: a kind without its settings does not compile. */
 export const destinationSettings: Readonly<Record<DestinationKind, DestinationSettings>> = {
   sftp: of(SftpSettings, SFTP_ROUTING_SETTINGS, sftpEndpoint),
+  zapier: of(ZapierSettings, ZAPIER_ROUTING_SETTINGS, zapierEndpoint),
 };
 
 function of<TSettings extends Members>(
