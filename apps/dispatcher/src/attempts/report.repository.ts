@@ -14,6 +14,8 @@ import { flowAfter, isMoved } from '../flow/flow.js';
 import type { OfferEnd } from '../flow/flow.js';
 import { lockFlows, readFlows, saveFlows } from '../flow/flow.repository.js';
 import type { FlowRow } from '../flow/flow.repository.js';
+import { lockForStop, stopGone } from '../integrations/stop-gone.js';
+import type { GoneTarget } from '../integrations/stop-gone.js';
 import type { EndReason } from '../lanes/lane.js';
 import { CleanUp } from '../offers/clean-up.js';
 import { SCHEMA } from '../schema/schema.js';
@@ -100,6 +102,7 @@ class Tally {
 interface Settled {
   readonly tallies: readonly Tally[];
   readonly ended: readonly Ended[];
+  readonly stopped: readonly GoneTarget[];
   readonly now: Date;
 }
 
@@ -129,6 +132,7 @@ export class ReportRepository {
       hear(tx, reports);
 
       const telling = reports.filter((report) => report.phase !== 'started');
+      await lockForStop(tx, telling.filter(saysGone));
       const tallies = await readDeliveries(tx, telling);
       if (tallies.size === 0) return undefined;
       const now = [...tallies.values()][0]?.row.now ?? new Date();
@@ -144,7 +148,11 @@ export class ReportRepository {
         this.decide(tally, end);
       }
       const told = await this.store(tx, [...tallies.values()], ended);
-      return { tallies: [...tallies.values()], ended: told, now };
+      const stopped = await stopGone(
+        tx,
+        [...tallies.values()].filter(isGone).map(({ row }) => row),
+      );
+      return { tallies: [...tallies.values()], ended: told, stopped, now };
     });
     if (!settled) return false;
     this.tell(settled);
@@ -189,7 +197,7 @@ export class ReportRepository {
         if (tally) this.decide(tally, end);
       }
       const told = await this.store(tx, [...tallies.values()], ended);
-      return { tallies: [...tallies.values()], ended: told, now };
+      return { tallies: [...tallies.values()], ended: told, stopped: [], now };
     });
     this.tell(settled);
     return true;
@@ -290,7 +298,7 @@ export class ReportRepository {
   }
 
   /** After the commit: figures and the one line per attempt. */
-  private tell({ tallies, ended, now }: Settled): void {
+  private tell({ tallies, ended, stopped, now }: Settled): void {
     const tallyOf = new Map(tallies.map((tally) => [tally.row.deliveryId, tally]));
     for (const end of ended) {
       const tally = tallyOf.get(end.deliveryId);
@@ -320,11 +328,27 @@ export class ReportRepository {
         'delivery.attempted',
       );
     }
+    for (const { tenant, integrationId, deliveryId } of stopped) {
+      this.logger.warn(
+        { tenant_id: tenant, integration_id: integrationId, delivery_id: deliveryId },
+        'integration.stopped',
+      );
+    }
     for (const { row, step, lastFinishedAt } of tallies) {
       if (step?.state === 'succeeded' || step?.state === 'failed')
         this.metrics.finished(row, step.state === 'succeeded', lastFinishedAt ?? now);
     }
   }
+}
+
+const GONE = 'GONE' satisfies DeliveryCode;
+
+function saysGone(report: DeliveryAttemptedV1): boolean {
+  return report.phase === 'finished' && report.code === GONE;
+}
+
+function isGone({ step }: Tally): boolean {
+  return step?.state === 'failed' && step.code === GONE;
 }
 
 /** No later offer of the delivery will take away what an attempt has left. */

@@ -24,6 +24,7 @@ interface Abandoned extends DeliveryFacts {
 /** An attempt that fails with one of these has written nothing: it never got into the target, or had nothing for it. */
 const NOTHING_WRITTEN = [
   'ADDRESS_REFUSED',
+  'GONE',
   'HOST_KEY_MISMATCH',
   'INVALID_SETTINGS',
   'SOURCE_UNAVAILABLE',

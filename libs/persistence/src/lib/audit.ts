@@ -24,7 +24,7 @@ export function AUDIT_DDL(schema: string): string {
 
 export interface AuditRecord {
   readonly tenant: string;
-  /** `key:<id>`, or `command-line`. */
+  /** `key:<id>`, `command-line`, or `hub` for what nobody asked for. */
   readonly actor: string;
   /** `key.created`, `integration.approved`, ... */
   readonly action: string;

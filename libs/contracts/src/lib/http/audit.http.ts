@@ -8,7 +8,7 @@ import { pageOf, paging } from './paging.http.js';
 export const AuditEntry = z.object({
   auditId: z.uuid(),
   at: Instant,
-  /** `key:<id>`, or `command-line`. */
+  /** `key:<id>`, `command-line`, or `hub` for what nobody asked for. */
   actor: z.string(),
   /** `key.created`, `integration.approved`, ... */
   action: z.string(),
