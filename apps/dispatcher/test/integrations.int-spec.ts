@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
-import { DeliveryPage, IntegrationPage, IntegrationVersionPage, IntegrationView } from '@heddle/contracts';
+import { DESTINATION_KINDS, DeliveryPage, IntegrationPage, IntegrationVersionPage, IntegrationView } from '@heddle/contracts';
 import { connectDataSource, query } from '@heddle/persistence';
 import type { DataSource } from '@heddle/persistence';
 import { createLogger, newId } from '@heddle/platform';
@@ -161,6 +161,65 @@ describe('creating an integration', () => {
       body: text,
     });
     expect(status).toBe(expected);
+  });
+});
+
+describe('an integration that calls a hook', () => {
+  const hookInput = (hookUrl: string): Record<string, unknown> =>
+    integrationInput({ destination: 'zapier', settings: { 'hook-url': hookUrl } });
+
+  it.each([
+    ['a private host', 'https://10.0.0.1/hooks/catch/1/s3cret/'],
+    ['a metadata address', 'https://169.254.169.254/s3cret'],
+    ['another spelling of a private address', 'https://0x7f000001/s3cret'],
+    ['a private address as IPv6', 'https://[::ffff:10.0.0.1]/s3cret'],
+    ['a name of a private address', 'https://localhost/s3cret'],
+    ['http', 'http://192.0.2.1/s3cret'],
+    ['a port that nobody opened', 'https://93.184.216.34:8443/s3cret'],
+    ['credentials', 'https://me:s3cret@hooks.example/a'],
+  ])('is refused with %s, and the answer repeats nothing of it', async (_, hookUrl) => {
+    const { status, body } = await live.call('POST', BASE, { body: hookInput(hookUrl) });
+
+    expect(status).toBe(400);
+    expect(body.errors).toMatchObject([{ pointer: '/settings/hook-url' }]);
+    expect(JSON.stringify(body)).not.toMatch(/s3cret|10\.0|localhost|192\.0|93\.184/);
+  });
+
+  it('never shows its hook again, and keeps it where the mask is written back', async () => {
+    const tenant = newTenant();
+    const hook = 'https://93.184.216.34/hooks/catch/1/s3cret/';
+    const { body } = await live.call('POST', BASE, { body: hookInput(hook), tenant });
+    expect(body.settings).toEqual({ 'hook-url': '********', 'recipe-links': 'signed' });
+
+    const path = `${BASE}/${body.integrationId}`;
+    const settings = { 'hook-url': '********', 'recipe-links': 'public' };
+    const changed = await live.call('PATCH', path, { body: { settings }, tenant });
+
+    expect(changed.body).toMatchObject({ version: 2, settings });
+    const rows = await query<{ hook: string }>(
+      dataSource,
+      `SELECT settings->>'hook-url' AS hook FROM dispatcher.integration_versions WHERE integration_id = $1`,
+      [body.integrationId],
+    );
+    expect(new Set(rows.map(({ hook: sealed }) => sealed)).size).toBe(1);
+    expect(JSON.stringify(rows)).not.toContain('s3cret');
+  });
+
+  it('waits for approval with another hook, which is checked like the first', async () => {
+    const { status, body } = await live.call('POST', BASE, { body: hookInput('https://93.184.216.34/a') });
+    expect(status).toBe(201);
+    const path = `${BASE}/${body.integrationId}`;
+    await live.call('POST', `${path}/approve`, { body: { version: 1 } });
+
+    const refused = await live.call('PATCH', path, {
+      body: { settings: { 'hook-url': 'https://10.0.0.1/a' } },
+    });
+    expect(refused.status).toBe(400);
+    const changed = await live.call('PATCH', path, {
+      body: { settings: { 'hook-url': 'https://93.184.216.34/b' } },
+    });
+
+    expect(changed.body).toMatchObject({ version: 2, approvedVersion: 1 });
   });
 });
 
@@ -405,12 +464,10 @@ describe('reading', () => {
   it('shows the settings of each destination as a JSON Schema to any key', async () => {
     const { status, body } = await live.call('GET', '/api/v2/destinations', { permissions: [] });
     expect(status).toBe(200);
-    expect(body.items).toMatchObject([
-      {
-        destination: 'sftp',
-        settings: { type: 'object', properties: { host: {}, 'password-secret': { secret: true } } },
-      },
-    ]);
+    expect(body.items.map(({ destination }) => destination)).toEqual([...DESTINATION_KINDS]);
+    expect(body.items.find(({ destination }) => destination === 'sftp')).toMatchObject({
+      settings: { type: 'object', properties: { host: {}, 'password-secret': { secret: true } } },
+    });
   });
 
   it('answers nobody without a token, and 404 to what is no id', async () => {
