@@ -1,6 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
-import { DESTINATION_KINDS, DeliveryPage, IntegrationPage, IntegrationVersionPage, IntegrationView } from '@heddle/contracts';
+import {
+  DESTINATION_KINDS,
+  DeliveryPage,
+  IntegrationPage,
+  IntegrationVersionPage,
+  IntegrationView,
+} from '@heddle/contracts';
 import { connectDataSource, query } from '@heddle/persistence';
 import type { DataSource } from '@heddle/persistence';
 import { createLogger, newId } from '@heddle/platform';
