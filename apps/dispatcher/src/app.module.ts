@@ -30,6 +30,8 @@ import { OfferRepository } from './offers/offer.repository.js';
 import { SealedSettings } from './offers/sealed-settings.js';
 import { dispatcherDataSource } from './schema/data-source.js';
 import { SCHEMA } from './schema/schema.js';
+import { TestRepository } from './tests/test.repository.js';
+import { TestService } from './tests/test.service.js';
 import {
   ADDRESS_GUARD,
   DATA_SOURCE,
@@ -94,6 +96,8 @@ export class AppModule {
         IntegrationService,
         DeliveryRepository,
         CancelService,
+        TestRepository,
+        TestService,
         TriggerRepository,
         TriggerService,
         DeliveryMetrics,
@@ -118,5 +122,6 @@ function policyOf(config: Config): Policy {
     pumpIntervalMs: config.PUMP_INTERVAL_MS,
     historyDays: config.HISTORY_DAYS,
     purgeIntervalMs: config.PURGE_INTERVAL_MS,
+    testWaitMs: config.TEST_WAIT_MS,
   };
 }

@@ -58,5 +58,8 @@ export const Config = z.object({
   PURGE_INTERVAL_MS: milliseconds(1_000, DAY_MS)
     .default(HOUR_MS)
     .describe('Wait between two purges, in milliseconds.'),
+  TEST_WAIT_MS: milliseconds(100, 30_000)
+    .default(25_000)
+    .describe('Longest wait for what becomes of a test of an integration, in milliseconds.'),
 });
 export type Config = z.infer<typeof Config>;

@@ -20,6 +20,8 @@ export interface Policy {
   readonly pumpIntervalMs: number;
   readonly historyDays: number;
   readonly purgeIntervalMs: number;
+  /** Longest wait for what becomes of the sample of a test. */
+  readonly testWaitMs: number;
 }
 
 /** To be called after a commit that enqueued something. */

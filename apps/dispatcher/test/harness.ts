@@ -114,6 +114,7 @@ export class Bench {
         pumpIntervalMs: 500,
         historyDays: 400,
         purgeIntervalMs: 3_600_000,
+        testWaitMs: 1_000,
         ...policy,
       },
       logger,

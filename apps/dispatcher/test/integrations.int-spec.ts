@@ -1,9 +1,10 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 
 import {
   DESTINATION_KINDS,
   DeliveryPage,
   IntegrationPage,
+  IntegrationTest,
   IntegrationVersionPage,
   IntegrationView,
 } from '@heddle/contracts';
@@ -16,7 +17,7 @@ import { eventually } from '@heddle/testing';
 import { rotateSecrets } from '../src/integrations/rotate-secrets.js';
 import { dispatcherDataSource } from '../src/schema/data-source.js';
 
-import { KEYS, order } from './harness.js';
+import { KEYS, done, failed, order, started } from './harness.js';
 import { LiveDispatcher, integrationInput } from './live.js';
 
 const BASE = '/api/v2/integrations';
@@ -24,7 +25,7 @@ let live: LiveDispatcher;
 let dataSource: DataSource;
 
 beforeAll(async () => {
-  live = await LiveDispatcher.start();
+  live = await LiveDispatcher.start({ TEST_WAIT_MS: '5000' });
   dataSource = dispatcherDataSource({
     DATABASE_URL: live.environment['DATABASE_URL']!,
     DATABASE_POOL_SIZE: 2,
@@ -62,6 +63,85 @@ function newTenant(): string {
   tenants += 1;
   return `tenant-${String(tenants)}`;
 }
+
+describe('testing an integration', () => {
+  const test = async ({ id, tenant }: { readonly id: string; readonly tenant: string }) => {
+    const { status, body } = await live.call('POST', `${BASE}/${id}/test`, { tenant });
+    return { status, body: body as unknown };
+  };
+  beforeEach(() => {
+    live.work = (offer) => [started(offer), done(offer)];
+    live.offers.length = 0;
+    live.finished.length = 0;
+  });
+
+  it('answers with the receipt of a labelled sample, also before anybody has approved it', async () => {
+    const { status, body } = await test(await created());
+    expect(status).toBe(200);
+    expect(IntegrationTest.parse(body)).toMatchObject({
+      outcome: 'succeeded',
+      code: null,
+      integrationVersion: 1,
+      receipts: [{ name: 'HEDDLE-TEST.txt', location: expect.any(String) }],
+    });
+    expect(live.offers).toMatchObject([
+      {
+        recipeIds: ['HEDDLE-TEST'],
+        files: [{ source: { text: expect.stringContaining('test an integration') } }],
+      },
+    ]);
+  });
+
+  it('sends the same bytes under the same name each time, so that a second test leaves no second file', async () => {
+    const given = await created();
+    await test(given);
+    await test(given);
+    expect(live.offers).toHaveLength(2);
+    expect(live.offers[1]?.files).toEqual(live.offers[0]?.files);
+  });
+
+  it("answers with the failure's code and words", async () => {
+    live.work = (offer) => [started(offer), failed(offer, 'ACCESS_DENIED')];
+    expect(await test(await created())).toMatchObject({
+      status: 200,
+      body: { outcome: 'failed', code: 'ACCESS_DENIED', message: 'writing: refused', receipts: [] },
+    });
+  });
+
+  it('does not wait for ever, and lets one test at a time go out', async () => {
+    live.work = () => [];
+    const given = await created();
+    const [first, second] = await Promise.all([test(given), test(given)]);
+    expect([first.status, second.status].toSorted()).toEqual([200, 409]);
+    expect([first.body, second.body]).toContainEqual(
+      expect.objectContaining({ outcome: 'failed', code: 'NO_REPORT' }),
+    );
+  });
+
+  it('shows in no list, spends nothing of the integration and is told to nobody', async () => {
+    const given = await approved();
+    live.work = (offer) => [started(offer), failed(offer, 'TIMEOUT')];
+    for (let index = 0; index < 6; index += 1) await test(given);
+    const { body } = await live.call('GET', '/api/v2/deliveries', given);
+    expect(body.items).toEqual([]);
+    expect(live.finished).toEqual([]);
+    expect(
+      await query(
+        dataSource,
+        'SELECT failures, probe_at FROM dispatcher.integration_flow WHERE integration_id = $1',
+        [given.id],
+      ),
+    ).toEqual([{ failures: 0, probe_at: null }]);
+  });
+
+  it('is refused for one that is disabled, unknown, or of another tenant', async () => {
+    const given = await approved();
+    expect((await test({ ...given, tenant: newTenant() })).status).toBe(404);
+    await live.call('POST', `${BASE}/${given.id}/disable`, given);
+    expect((await test(given)).status).toBe(409);
+    expect(live.offers).toEqual([]);
+  });
+});
 
 describe('creating an integration', () => {
   it('answers with it, pending review, secrets masked, defaults filled in', async () => {

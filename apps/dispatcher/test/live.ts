@@ -93,9 +93,10 @@ export class LiveDispatcher {
       publisher,
       () => database.drop(),
     );
+    await live.add();
+    // Behind the dispatcher's own: the first group of a new broker waits for its coordinator, and a follower gives up.
     const follower = await live.follow(kafka);
     live.closers.push(() => follower.close());
-    await live.add();
     return live;
   }
 

@@ -83,6 +83,7 @@ export {
   IntegrationPage,
   IntegrationPatch,
   IntegrationStatus,
+  IntegrationTest,
   IntegrationVersionPage,
   IntegrationVersionView,
   IntegrationView,

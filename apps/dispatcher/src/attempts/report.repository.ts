@@ -19,6 +19,7 @@ import type { GoneTarget } from '../integrations/stop-gone.js';
 import type { EndReason } from '../lanes/lane.js';
 import { CleanUp } from '../offers/clean-up.js';
 import { SCHEMA } from '../schema/schema.js';
+import { finishTests } from '../tests/test.repository.js';
 import { DATA_SOURCE, POLICY } from '../tokens.js';
 import type { Policy } from '../tokens.js';
 
@@ -134,6 +135,12 @@ export class ReportRepository {
       const telling = reports.filter((report) => report.phase !== 'started');
       await lockForStop(tx, telling.filter(saysGone));
       const tallies = await readDeliveries(tx, telling);
+      finishTests(
+        tx,
+        telling.filter(
+          (report) => report.phase === 'finished' && !tallies.has(report.deliveryId),
+        ) as Finished[],
+      );
       if (tallies.size === 0) return undefined;
       const now = [...tallies.values()][0]?.row.now ?? new Date();
       const ended: Ended[] = [];

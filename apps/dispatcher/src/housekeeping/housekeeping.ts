@@ -16,6 +16,7 @@ import { Repeated } from './repeated.js';
 
 /** Longer than any topic keeps an event. Source: architecture, section 7. */
 const HANDLED_EVENT_DAYS = 45;
+const TEST_DAYS = 7;
 const SWEEP_INTERVAL_MS = 5_000;
 const ORPHANS_AT_ONCE = 1_000;
 
@@ -70,9 +71,15 @@ export class Housekeeping {
       params: [daysAgo(HANDLED_EVENT_DAYS)],
       signal,
     });
+    const tests = await deleteInBatches(this.dataSource, {
+      table: `${SCHEMA}.tests`,
+      where: 'created_at < $1',
+      params: [daysAgo(TEST_DAYS)],
+      signal,
+    });
     const keys = await new IdempotencyKeys(this.dataSource, SCHEMA).purge();
-    if (deliveries + heads + handledEvents + keys > 0)
-      this.logger.info({ deliveries, heads, handled_events: handledEvents, keys }, 'history.purged');
+    if (deliveries + heads + handledEvents + tests + keys > 0)
+      this.logger.info({ deliveries, heads, handled_events: handledEvents, tests, keys }, 'history.purged');
   }
 
   /**

@@ -24,10 +24,11 @@ import {
   destinationSettings,
   jsonSchemaOf,
 } from '@heddle/contracts';
-import type { IntegrationVersionView, IntegrationView } from '@heddle/contracts';
+import type { IntegrationTest, IntegrationVersionView, IntegrationView } from '@heddle/contracts';
 import { ProblemError, parseInput } from '@heddle/platform';
 
 import { IdempotencyKey, parseQuery } from '../http/input.js';
+import { TestService } from '../tests/test.service.js';
 
 import { IntegrationService } from './integration.service.js';
 import type { Answer } from './integration.service.js';
@@ -41,7 +42,10 @@ const VersionsQuery = z.strictObject({
 @UseGuards(ServiceTokenGuard)
 @RequirePermission('integrations:manage')
 export class IntegrationController {
-  constructor(@Inject(IntegrationService) private readonly integrations: IntegrationService) {}
+  constructor(
+    @Inject(IntegrationService) private readonly integrations: IntegrationService,
+    @Inject(TestService) private readonly tests: TestService,
+  ) {}
 
   @Get()
   async list(
@@ -162,6 +166,12 @@ export class IntegrationController {
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<IntegrationView> {
     return tagged(reply, await this.integrations.command(caller, idOf(id), 'disable', undefined, ifMatch));
+  }
+
+  @Post(':integrationId/test')
+  @HttpCode(200)
+  async test(@Caller() caller: Caller, @Param('integrationId') id: string): Promise<IntegrationTest> {
+    return await this.tests.test(caller, idOf(id));
   }
 }
 

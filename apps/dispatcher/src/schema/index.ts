@@ -3,6 +3,7 @@ import type { MigrationClass } from '@heddle/persistence';
 import { CreateDeliveries } from './create-deliveries.js';
 import { CreateIntegrations } from './create-integrations.js';
 import { CreateMessaging } from './create-messaging.js';
+import { CreateTests } from './create-tests.js';
 import { CreateTriggers } from './create-triggers.js';
 import { PositionsPerCluster } from './positions-per-cluster.js';
 import { RememberBegunWrites } from './remember-begun-writes.js';
@@ -15,4 +16,5 @@ export const dispatcherMigrations: readonly MigrationClass[] = [
   PositionsPerCluster,
   RememberBegunWrites,
   CreateTriggers,
+  CreateTests,
 ];

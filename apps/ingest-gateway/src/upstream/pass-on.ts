@@ -46,7 +46,10 @@ export function registerPassedOn(fastify: FastifyInstance, upstreams: Upstreams)
       handler: async (request, reply) => {
         const { body } = request as GatewayRequest;
         if (body !== undefined && body.faults.length > 0) throw invalid(body.faults);
-        const answer = await upstream.call(upstreamRequest(request as GatewayRequest, callerOf(request)));
+        const answer = await upstream.call({
+          ...upstreamRequest(request as GatewayRequest, callerOf(request)),
+          ...(operation.patienceMs === undefined ? {} : { silenceMs: operation.patienceMs }),
+        });
         return sendOn(reply, answer);
       },
     });

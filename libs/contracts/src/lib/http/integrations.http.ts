@@ -1,6 +1,8 @@
 import { z } from 'zod';
 
+import { DeliveryCode } from '../delivery-codes.js';
 import { DestinationKind, Trigger } from '../destinations/destination-kind.js';
+import { Receipt } from '../events/delivery-attempted.v1.js';
 import { Channel, Instant } from '../identifiers.js';
 
 import { pageOf, paging } from './paging.http.js';
@@ -113,3 +115,18 @@ export const IntegrationVersionPage = pageOf(IntegrationVersionView);
 /** `POST /api/v2/integrations/{id}/approve` and `/reject`: the version that the reviewer has seen. */
 export const IntegrationDecision = z.strictObject({ version: z.int().min(1) });
 export type IntegrationDecision = z.infer<typeof IntegrationDecision>;
+
+/** `POST /api/v2/integrations/{integrationId}/test`. */
+export const IntegrationTest = z.object({
+  testId: z.uuid(),
+  integrationId: z.uuid(),
+  /** The newest, approved or not. */
+  integrationVersion: z.int(),
+  outcome: z.enum(['succeeded', 'failed']),
+  /** Null when it succeeded. */
+  code: DeliveryCode.nullable(),
+  message: z.string().nullable(),
+  receipts: z.array(Receipt),
+  durationMs: z.number().nullable(),
+});
+export type IntegrationTest = z.infer<typeof IntegrationTest>;

@@ -14,6 +14,7 @@ import {
   IntegrationDecision,
   IntegrationPage,
   IntegrationPatch,
+  IntegrationTest,
   IntegrationVersionPage,
   IntegrationView,
   IntegrationsQuery,
@@ -60,6 +61,8 @@ export interface Operation {
   readonly conditional?: true;
   /** 503 while Kafka does not acknowledge. */
   readonly durable?: true;
+  /** How long the gateway waits for its owner, where that takes longer than other calls. */
+  readonly patienceMs?: number;
 }
 
 const json = <T extends z.ZodType>(
@@ -382,6 +385,22 @@ const integrations = [
     params: integrationId,
     success: integration,
   })),
+  {
+    id: 'testIntegration',
+    method: 'POST',
+    path: '/api/v2/integrations/{integrationId}/test',
+    tag: 'Integrations',
+    summary: 'Send a small labelled sample, and say what became of it',
+    description:
+      'The newest version is tested, approved or not, by the worker that makes its deliveries. The answer takes up to ' +
+      'half a minute. The sample shows in no list of deliveries and counts in no report. 409 while another test of the ' +
+      'integration is under way, and for one that is disabled or rejected.',
+    owner: 'dispatcher',
+    permission: 'integrations:manage',
+    params: integrationId,
+    success: { 200: { description: 'Receipts, or the reason of the failure.', schema: IntegrationTest } },
+    patienceMs: 35_000,
+  },
   {
     id: 'listDestinations',
     method: 'GET',
