@@ -37,7 +37,6 @@ export async function startDispatcher({ config, ...options }: DispatcherOptions)
         groupId: SERVICE,
         catalogue: topicCatalogue.filter(({ name }) => CONSUMED.has(name)),
         faultOf,
-        // Six topics to ask for at a time: half as often costs an idle process half as much.
         ...platform,
       });
       const consumer = server;

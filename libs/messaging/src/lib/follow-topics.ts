@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 
 import type { IncomingMessage } from './events.js';
-import { createClient } from './kafka-client.js';
+import { PATIENT_RETRY, createClient } from './kafka-client.js';
 import type { KafkaOptions } from './kafka-config.js';
 
 export interface FollowedMessage extends IncomingMessage {
@@ -29,7 +29,11 @@ export async function followTopics(options: FollowTopicsOptions): Promise<TopicF
   const { topics, fromBeginning, onMessage } = options;
   const { topicPrefix } = options.kafka;
   const { kafka, watch } = createClient(options.kafka, options.logger);
-  const consumer = kafka.consumer({ groupId: `${topicPrefix}follow.${randomUUID()}`, maxWaitTimeInMs: 100 });
+  const consumer = kafka.consumer({
+    groupId: `${topicPrefix}follow.${randomUUID()}`,
+    maxWaitTimeInMs: 100,
+    retry: PATIENT_RETRY,
+  });
   watch(consumer);
   await consumer.connect();
   await consumer.subscribe({ topics: topics.map((topic) => topicPrefix + topic), fromBeginning });

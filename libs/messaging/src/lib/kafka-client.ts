@@ -17,6 +17,12 @@ const NEVER_MS = 2 ** 31;
 /** Every value is given: kafkajs has other defaults under NODE_ENV=test. */
 const RETRY = { retries: 3, initialRetryTime: 100, maxRetryTime: 1_000, factor: 0.2, multiplier: 2 } as const;
 
+/**
+ * For consumers without a loop of ours around them, as tools have: a broker that has just started may take seconds until
+ * it has a coordinator for a new group.
+ */
+export const PATIENT_RETRY = { ...RETRY, retries: 30 } as const;
+
 export interface KafkaClient {
   readonly kafka: Kafka;
   /** To be called with every consumer and admin of this client, so that a hung broker is noticed. */

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 
 import type { IncomingMessage } from './events.js';
-import { createClient } from './kafka-client.js';
+import { PATIENT_RETRY, createClient } from './kafka-client.js';
 import type { KafkaOptions } from './kafka-config.js';
 
 /**
@@ -28,7 +28,7 @@ export async function readTopic(
     );
     if (ends.size === 0) return [];
     const found: IncomingMessage[] = [];
-    const consumer = kafka.consumer({ groupId, maxWaitTimeInMs: 50 });
+    const consumer = kafka.consumer({ groupId, maxWaitTimeInMs: 50, retry: PATIENT_RETRY });
     const done = Promise.withResolvers<undefined>();
     try {
       await consumer.connect();
