@@ -50,6 +50,8 @@ export {
   createTenant,
 } from './lib/hub-client.js';
 export type { AdminCommand, HubAnswer } from './lib/hub-client.js';
+export { SMTP_STAGES, SmtpServer, attachmentsOf, startSmtpServer } from './lib/smtp-server.js';
+export type { SmtpFaults, SmtpReply, SmtpServerOptions, SmtpStage, StoredMail } from './lib/smtp-server.js';
 export { SupervisedService } from './lib/supervised-service.js';
 export { Heddle } from './lib/heddle.js';
 export type { HeddleOptions } from './lib/heddle.js';

@@ -6,7 +6,7 @@ import { isAllowed, isPublic, sameAddress } from './address-policy.js';
 import type { AllowedAddress } from './address-policy.js';
 import { DestinationError } from './destination-error.js';
 
-export type GuardedScheme = 'http' | 'https' | 'sftp';
+export type GuardedScheme = 'http' | 'https' | 'sftp' | 'smtp';
 
 /** Where somebody else asks us to connect to. */
 export interface Endpoint {

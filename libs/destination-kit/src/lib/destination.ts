@@ -12,6 +12,8 @@ export interface DeliveryFile {
   readonly isBegun?: boolean;
   /** Opens the bytes from the start. May be called more than once until the file's receipt is yielded. */
   open(): AsyncIterable<Uint8Array>;
+  /** Gives its room in the spool back before the receipt: the bytes will not be read any more. */
+  readonly release?: () => Promise<void>;
 }
 
 /** A file of the set before anybody has fetched it. */

@@ -193,8 +193,9 @@ export function describeDestination<TSettings>(name: string, suite: DestinationS
     it('leaves one file behind when a delivery is attempted twice', async () => {
       const file = aDeliveryFile('twice.bin', randomBytes(40_000));
 
-      const first = await run([file]);
-      const second = await run([file]);
+      const [deliveryId, offerId] = [randomUUID(), randomUUID()];
+      const first = await run([file], { deliveryId, offerId });
+      const second = await run([file], { deliveryId, attempt: 2, earlierOfferIds: [offerId] });
 
       expect(second).toEqual(first);
       expect([...(await harness.contents()).keys()]).toEqual(['twice.bin']);
@@ -310,8 +311,9 @@ export function describeDestination<TSettings>(name: string, suite: DestinationS
       );
     });
 
-    it('goes on with the other files where one cannot be fetched', async () => {
-      const { receipts, error } = await run([]);
+    it('makes nothing of files that cannot be fetched, and leaves their faults to the worker', async () => {
+      const offered = [{ name: 'gone.bin', kind: 'attachment', mimeType: 'x/y' }] as const;
+      const { receipts, error } = await run([], { offered });
 
       expect({ receipts, error }).toEqual({ receipts: [], error: undefined });
     });

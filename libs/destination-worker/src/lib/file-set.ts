@@ -82,7 +82,15 @@ export class FileSet {
       const { name, mimeType } = file;
       const { sizeBytes, sha256 } = spooled;
       const isBegun = file.begun?.includes(sha256) === true;
-      this.files.push({ name, mimeType, sizeBytes, sha256, isBegun, open: () => spooled.open() });
+      this.files.push({
+        name,
+        mimeType,
+        sizeBytes,
+        sha256,
+        isBegun,
+        open: () => spooled.open(),
+        release: () => spooled.dispose(),
+      });
     } catch (error) {
       this.faultOf.set(
         file.name,
