@@ -50,6 +50,10 @@ CMD ["node", "dist/apps/dispatcher/main.js"]
 FROM runtime AS worker
 ENV NODE_OPTIONS="--max-semi-space-size=2 --max-old-space-size=128"
 
+FROM worker AS outbound-email
+COPY --from=build /app/dist/apps/outbound-email dist/apps/outbound-email
+CMD ["node", "dist/apps/outbound-email/main.js"]
+
 FROM worker AS outbound-sftp
 COPY --from=build /app/dist/apps/outbound-sftp dist/apps/outbound-sftp
 CMD ["node", "dist/apps/outbound-sftp/main.js"]

@@ -15,6 +15,7 @@ const PACKAGES = [
   { names: ['typeorm', '@nestjs/typeorm'], only: ['type:persistence', 'scope:service'] },
   { names: ['pdfkit', 'fontkit', 'subset-font', 'bidi-js', 'bwip-js'], only: ['type:pure'] },
   { names: ['piscina'], only: ['scope:service', 'scope:tool'] },
+  { names: ['nodemailer'], only: ['destination:email'] },
   { names: ['ssh2', 'ssh2-sftp-client'], only: ['destination:sftp', 'type:testing'] },
   // The testing libraries only probe the server that stands in for S3.
   { names: ['@aws-sdk/client-s3', '@smithy/node-http-handler'], only: ['destination:s3', 'type:testing'] },
@@ -40,6 +41,7 @@ const ROWS = [
   },
   // Its packages are decided by the destination's own row below: each vendor belongs to one destination.
   { tag: 'scope:destination', libraries: ['contracts', 'platform', 'kit', 'worker'], vendors: 'below' },
+  { tag: 'destination:email', libraries: ['contracts', 'platform', 'kit', 'worker'] },
   { tag: 'destination:sftp', libraries: ['contracts', 'platform', 'kit', 'worker'] },
   { tag: 'destination:s3', libraries: ['contracts', 'platform', 'kit', 'worker'] },
   { tag: 'destination:zapier', libraries: ['contracts', 'platform', 'kit', 'worker'] },

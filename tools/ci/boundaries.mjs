@@ -15,7 +15,7 @@ const NX = '@nx/enforce-module-boundaries';
 const LIBRARIES =
   'access contracts destination-kit destination-testing destination-worker messaging persistence pick-ticket platform secrets testing';
 const PACKAGES =
-  '@aws-sdk/client-s3 @azure/storage-blob @nestjs/common @nestjs/typeorm @smithy/node-http-handler fast-check kafkajs pdfkit pg piscina ssh2 ssh2-sftp-client typeorm zod';
+  '@aws-sdk/client-s3 @azure/storage-blob @nestjs/common @nestjs/typeorm @smithy/node-http-handler fast-check kafkajs nodemailer pdfkit pg piscina ssh2 ssh2-sftp-client typeorm zod';
 
 /** Project: the libraries and packages (of those above) that its shipped code may import. */
 const SHIPPED = {
@@ -38,6 +38,8 @@ const SHIPPED = {
     'contracts platform messaging persistence secrets access destination-kit pick-ticket @nestjs/common @nestjs/typeorm piscina typeorm zod',
   'apps/dispatcher':
     'contracts platform messaging persistence secrets access destination-kit pick-ticket @nestjs/common @nestjs/typeorm piscina typeorm zod',
+  'apps/outbound-email':
+    'contracts platform destination-kit destination-worker @nestjs/common nodemailer zod',
   'apps/outbound-sftp':
     'contracts platform destination-kit destination-worker @nestjs/common ssh2 ssh2-sftp-client zod',
   'apps/outbound-zapier': 'contracts platform destination-kit destination-worker @nestjs/common zod',

@@ -72,6 +72,21 @@ export async function ensureIntegration(
   await approveIntegration(admin, IntegrationView.parse(changed));
 }
 
+const MAIL_DESCRIPTION = 'Sandbox mailbox of npm start';
+
+/** An enabled e-mail integration; its settings are the same on every start. */
+export async function ensureMailIntegration(admin: HubClient): Promise<void> {
+  const page = IntegrationPage.parse(
+    await admin.expect('GET', '/api/v2/integrations?destination=email&limit=200'),
+  );
+  if (page.items.some(({ description }) => description === MAIL_DESCRIPTION)) return;
+  await createIntegration(admin, {
+    destination: 'email',
+    description: MAIL_DESCRIPTION,
+    settings: { to: 'factory@demo.example', 'subject-prefix': '[Demo]' },
+  });
+}
+
 /** A start that was killed may have made it and not kept its id: then its description tells. */
 async function existing(state: LocalState, admin: HubClient): Promise<IntegrationView | undefined> {
   if (state.integrationId !== undefined) {

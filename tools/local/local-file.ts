@@ -26,6 +26,8 @@ export const LocalFile = z.object({
   ),
   sandbox: z.object({
     sftp: z.object({ host: z.string(), port: z.int(), username: z.string(), directory: z.string() }),
+    /** The directory gets a folder for each mail. */
+    smtp: z.object({ host: z.string(), port: z.int(), directory: z.string(), url: z.string() }),
     files: z.object({ baseUrl: z.string(), directory: z.string() }),
   }),
   /** The process that started it all, told apart from a later one with its pid. */

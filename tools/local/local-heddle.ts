@@ -19,6 +19,7 @@ import {
   startKafka,
   startPostgres,
   startSftpServer,
+  startSmtpServer,
   topology,
 } from '@heddle/testing';
 import type {
@@ -29,9 +30,10 @@ import type {
   ServiceName,
   ServicePorts,
   SftpServer,
+  SmtpServer,
 } from '@heddle/testing';
 
-import { TENANT, ensureIntegration, ensureKeys } from './demo-tenant.js';
+import { TENANT, ensureIntegration, ensureKeys, ensureMailIntegration } from './demo-tenant.js';
 import type { SftpAccess } from './demo-tenant.js';
 import { readLocalFile } from './local-file.js';
 import type { LocalFile } from './local-file.js';
@@ -66,6 +68,7 @@ const SFTP_USER = 'heddle';
 
 interface Sandbox {
   readonly sftp: SftpAccess;
+  readonly smtp: LocalFile['sandbox']['smtp'];
   readonly sftpDirectory: string;
   readonly files: { readonly baseUrl: string; readonly directory: string };
 }
@@ -84,6 +87,7 @@ export class LocalHeddle {
   private kafka: KafkaCluster | undefined;
   private postgres: LocalPostgres | undefined;
   private sftp: SftpServer | undefined;
+  private smtp: SmtpServer | undefined;
   private files: FileServer | undefined;
   private local: Omit<LocalFile, 'services'> | undefined;
   private stopping = false;
@@ -225,6 +229,10 @@ export class LocalHeddle {
       users: [{ username: SFTP_USER, password }],
       hostKeyFile: this.path('sandbox', 'sftp-host-key'),
     });
+    this.smtp = await startSmtpServer({
+      directory: this.path('sandbox', 'mail'),
+      port: await ports.portFor('sandbox-smtp'),
+    });
     this.files = await startFileServer({
       directory: filesDirectory,
       port: await ports.portFor('sandbox-files'),
@@ -238,6 +246,12 @@ export class LocalHeddle {
         hostKeySha256: this.sftp.hostKeySha256,
       },
       sftpDirectory,
+      smtp: {
+        host: this.smtp.host,
+        port: this.smtp.port,
+        directory: this.smtp.directory,
+        url: this.smtp.url,
+      },
       files: { baseUrl: `http://127.0.0.1:${String(this.files.port)}/`, directory: filesDirectory },
     };
   }
@@ -278,6 +292,7 @@ export class LocalHeddle {
     await writePrivate(this.path('state.json'), state);
     const allowed = [
       `127.0.0.1/32:${String(sandbox.sftp.port)}`,
+      `127.0.0.1/32:${String(sandbox.smtp.port)}`,
       `127.0.0.1/32:${new URL(sandbox.files.baseUrl).port}`,
     ];
     if (options.OUTBOUND_ALLOWED_ADDRESSES !== '') allowed.push(options.OUTBOUND_ALLOWED_ADDRESSES);
@@ -292,6 +307,7 @@ export class LocalHeddle {
       serviceTokenKeys: state.serviceTokenKeys,
       outboundAllowedAddresses: allowed.join(','),
       spoolDirectory: this.path('spool'),
+      workerEnv: { email: { SMTP_URL: sandbox.smtp.url, MAIL_FROM: 'Heddle <heddle@hub.example>' } },
       env: {
         ...kafka,
         ...this.passedOn(),
@@ -313,6 +329,7 @@ export class LocalHeddle {
           username: sandbox.sftp.username,
           directory: sandbox.sftpDirectory,
         },
+        smtp: sandbox.smtp,
         files: sandbox.files,
       },
       ...ownIdentity(),
@@ -334,7 +351,8 @@ export class LocalHeddle {
     await Promise.all(this.services.map((service) => service.start()));
     await Promise.all(this.services.map((service) => service.ready(READY_MS)));
     screen.say('all services are ready');
-    await ensureIntegration(state, new HubClient(baseUrl, keys.adminApiKey), sandbox.sftp);
+    const admin = new HubClient(baseUrl, keys.adminApiKey);
+    await Promise.all([ensureIntegration(state, admin, sandbox.sftp), ensureMailIntegration(admin)]);
     await writePrivate(this.path('state.json'), state);
     await saveSampleRecipe(this.local);
     this.describe();
@@ -381,7 +399,7 @@ export class LocalHeddle {
     await Promise.all(this.services.map((service) => service.stop()));
     await this.described.catch(() => undefined);
     await rm(this.path('local.json'), { force: true });
-    await Promise.all([this.sftp?.close(), this.files?.close()]);
+    await Promise.all([this.sftp?.close(), this.smtp?.close(), this.files?.close()]);
     await Promise.all([this.kafka?.close(), this.postgres?.close()]);
   }
 

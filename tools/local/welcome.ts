@@ -69,6 +69,8 @@ export function showWelcome(
     arriving('Production-Front.pdf'),
     arriving('Preview-Front.png'),
     ``,
+    `and in a mail, each in a folder of its own below ${local.sandbox.smtp.directory}`,
+    ``,
     `More: npm run demo, npm run tail -- order.submitted. These facts and an administrator's key: ${file}`,
     `Ctrl-C stops everything.`,
   ]);

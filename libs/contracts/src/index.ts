@@ -1,10 +1,12 @@
 export { DELIVERY_CODES, DeliveryCode, RETRYABLE, TRANSIENT_CODES } from './lib/delivery-codes.js';
+export { addressesOf } from './lib/address-list.js';
 export {
   DESTINATION_KINDS,
   DestinationKind,
   TRIGGERS,
   Trigger,
 } from './lib/destinations/destination-kind.js';
+export { EMAIL_ROUTING_SETTINGS, EmailSettings } from './lib/destinations/email.settings.js';
 export { destinationSettings } from './lib/destinations/destination-settings.js';
 export type { DestinationSettings } from './lib/destinations/destination-settings.js';
 export { SECRET_MASK, isSecretSetting } from './lib/destinations/secret-settings.js';

@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 
 import type { DestinationKind } from './destination-kind.js';
+import { EMAIL_ROUTING_SETTINGS, EmailSettings } from './email.settings.js';
 import type { SettingsEndpoint } from './settings-endpoint.js';
 import { SFTP_ROUTING_SETTINGS, SftpSettings, sftpEndpoint } from './sftp.settings.js';
 import { ZAPIER_ROUTING_SETTINGS, ZapierSettings, zapierEndpoint } from './zapier.settings.js';
@@ -20,6 +21,8 @@ export interface DestinationSettings {
 
 /** Complete by construction: a kind without its settings does not compile. */
 export const destinationSettings: Readonly<Record<DestinationKind, DestinationSettings>> = {
+  // The mail server is the operator's: the worker checks it where it connects.
+  email: of(EmailSettings, EMAIL_ROUTING_SETTINGS, () => undefined),
   sftp: of(SftpSettings, SFTP_ROUTING_SETTINGS, sftpEndpoint),
   zapier: of(ZapierSettings, ZAPIER_ROUTING_SETTINGS, zapierEndpoint),
 };

@@ -1,29 +1,12 @@
 import { z } from 'zod';
 
+import { AddressList } from '../address-list.js';
 import { DeliveryCode } from '../delivery-codes.js';
 import { DestinationKind, Trigger } from '../destinations/destination-kind.js';
 import { Receipt } from '../events/delivery-attempted.v1.js';
 import { Channel, Instant } from '../identifiers.js';
 
 import { pageOf, paging } from './paging.http.js';
-
-const Address = z.email();
-
-/** Comma-separated e-mail addresses, the vendor's form; a bad one is named by its place. */
-const NotificationList = z
-  .string()
-  .max(4_096)
-  .superRefine((list, context) => {
-    const addresses = list.trim() === '' ? [] : list.split(',');
-    addresses.forEach((address, index) => {
-      if (!Address.safeParse(address.trim()).success) {
-        context.addIssue({
-          code: 'custom',
-          message: `address ${String(index + 1)} of the list is not an e-mail address`,
-        });
-      }
-    });
-  });
 
 const Limits = z.strictObject({
   /** Most offers open at once. */
@@ -45,8 +28,8 @@ const editable = {
   triggers: z.array(Trigger).min(1).max(4),
   /** Empty: every channel. */
   channels: z.array(Channel).max(100),
-  'success-notification-list': NotificationList,
-  'failure-notification-list': NotificationList,
+  'success-notification-list': AddressList,
+  'failure-notification-list': AddressList,
   /** Validated by the schema of the destination. */
   settings: z.record(z.string(), z.unknown()),
   limits: Limits,
@@ -61,8 +44,8 @@ export const IntegrationCreate = z.strictObject({
   description: editable.description.default(''),
   triggers: editable.triggers.default(['order.submitted', 'order.updated']),
   channels: editable.channels.default([]),
-  'success-notification-list': NotificationList.default(''),
-  'failure-notification-list': NotificationList.default(''),
+  'success-notification-list': AddressList.default(''),
+  'failure-notification-list': AddressList.default(''),
   settings: editable.settings,
   limits: Limits.prefault({}),
   include: Include.prefault({}),

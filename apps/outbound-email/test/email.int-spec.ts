@@ -1,0 +1,388 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+
+import type { EmailSettings } from '@heddle/contracts';
+import { AddressGuard, parseAllowedAddresses } from '@heddle/destination-kit';
+import type { Delivery } from '@heddle/destination-kit';
+import { aDelivery, aDeliveryFile, attempt, describeDestination } from '@heddle/destination-testing';
+import type { AttemptResult } from '@heddle/destination-testing';
+import { attachmentsOf, eventually, freePort, startSmtpServer, temporaryFolder } from '@heddle/testing';
+import type { SmtpServer } from '@heddle/testing';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+
+import { Config } from '../src/config.js';
+import { EmailDestination } from '../src/email/email.destination.js';
+import { NodemailerSmtpClient } from '../src/email/nodemailer-smtp.client.js';
+import type { NodemailerOptions } from '../src/email/nodemailer-smtp.client.js';
+
+const USER = { name: 'heddle@factory.example', password: 'word-of/the@mail server' };
+const FROM = { name: 'Heddle', address: 'heddle@factory.example' };
+const SILENCE_MS = 700;
+const SETTINGS: EmailSettings = { to: 'a@factory.example, b@factory.example', 'subject-prefix': '' };
+
+function aClient(url: string, options: Partial<NodemailerOptions> = {}): NodemailerSmtpClient {
+  return new NodemailerSmtpClient({
+    server: Config.shape.SMTP_URL.parse(url),
+    requireTls: false,
+    connections: 3,
+    mailsPerConnection: 100,
+    perSecond: 0,
+    guard: new AddressGuard({ allowed: parseAllowedAddresses('127.0.0.1') }),
+    connectTimeoutMs: SILENCE_MS,
+    silenceTimeoutMs: SILENCE_MS,
+    ...options,
+  });
+}
+
+/** What whoever has the mailbox sees: mails with one id are one mail, and of equal names the newest counts. */
+async function contentsOf(server: SmtpServer): Promise<ReadonlyMap<string, Buffer>> {
+  const files = new Map<string, Buffer>();
+  for (const mail of server.mails)
+    for (const [name, bytes] of await attachmentsOf(mail)) files.set(name, bytes);
+  return files;
+}
+
+let conformant: SmtpServer;
+const refusal = (code: number, text: string): { code: number; text: string } => ({ code, text });
+
+describeDestination<EmailSettings>('e-mail', {
+  start: async () => {
+    conformant = await startSmtpServer({ directory: await temporaryFolder('mail'), user: USER });
+    const destination = new EmailDestination(aClient(conformant.url), { from: FROM, maxBytes: 25_000_000 });
+    return {
+      destination,
+      settings: SETTINGS,
+      secrets: [USER.password, encodeURIComponent(USER.password)],
+      contents: () => contentsOf(conformant),
+      isTemporary: () => false,
+      reset: () => conformant.reset(),
+      close: async () => {
+        await destination.close();
+        await conformant.close();
+      },
+    };
+  },
+  faults: () => {
+    const fresh = (faults: SmtpServer['faults']) => (): void => {
+      conformant.cut();
+      conformant.faults = faults;
+    };
+    return [
+      { what: 'refuses connections', code: 'UNAVAILABLE', arrange: fresh({ refuseConnections: true }) },
+      { what: 'never greets', code: 'TIMEOUT', arrange: fresh({ hangOn: ['connect'] }) },
+      { what: 'never answers a login', code: 'TIMEOUT', arrange: fresh({ hangOn: ['login'] }) },
+      { what: 'never answers for a recipient', code: 'TIMEOUT', arrange: fresh({ hangOn: ['recipient'] }) },
+      {
+        what: 'refuses the login',
+        code: 'ACCESS_DENIED',
+        arrange: fresh({ refuse: { login: refusal(535, '5.7.8 word of the server') } }),
+      },
+      {
+        what: 'refuses our sender',
+        code: 'ACCESS_DENIED',
+        arrange: fresh({ refuse: { sender: refusal(550, '5.7.1 word of the server') } }),
+      },
+      {
+        what: 'refuses every recipient for good',
+        code: 'REJECTED',
+        arrange: fresh({ refuse: { recipient: refusal(550, '5.1.1 word of the server') } }),
+      },
+      {
+        what: 'refuses every recipient for now',
+        code: 'UNAVAILABLE',
+        arrange: fresh({ refuse: { recipient: refusal(450, '4.2.0 greylisted by word of the server') } }),
+      },
+      {
+        what: 'has no room left',
+        code: 'TARGET_FULL',
+        arrange: fresh({ refuse: { recipient: refusal(452, '4.3.1 word of the server') } }),
+      },
+      {
+        what: 'refuses the content',
+        code: 'REJECTED',
+        arrange: fresh({ refuse: { message: refusal(554, '5.7.1 spam, says word of the server') } }),
+      },
+      {
+        what: 'cuts connections in mid-mail',
+        code: 'UNAVAILABLE',
+        arrange: fresh({ cutAfterBytes: 50_000 }),
+      },
+    ];
+  },
+});
+
+describe('the e-mail destination', () => {
+  let server: SmtpServer;
+  let destination: EmailDestination;
+  const closing: { close(): Promise<void> }[] = [];
+
+  beforeAll(async () => {
+    server = await startSmtpServer({ directory: await temporaryFolder('mail') });
+    destination = new EmailDestination(aClient(server.url), { from: FROM, maxBytes: 1_000_000 });
+  });
+  afterEach(async () => {
+    await Promise.all(closing.splice(0).map((each) => each.close()));
+    await server.reset();
+  });
+  afterAll(async () => {
+    await destination.close();
+    await server.close();
+  });
+
+  const run = (
+    files: Parameters<typeof aDelivery>[1],
+    fields: Partial<Delivery<EmailSettings>> = {},
+    by = destination,
+  ): Promise<AttemptResult> => attempt(by, aDelivery(SETTINGS, files, fields));
+
+  it('puts the whole file set into one mail to all recipients, from the address of the environment', async () => {
+    const deliveryId = randomUUID();
+    const { receipts, error } = await run(
+      [
+        aDeliveryFile('1022_ID_6182665224482_R_DRIVE-001_Ticket.pdf', randomBytes(5_000)),
+        aDeliveryFile(
+          '1022_ID_6182665224482_R_DRIVE-001_Recipe.json',
+          Buffer.from('{"id":"DRIVE-001"}\r\n\n.\n'),
+        ),
+      ],
+      { deliveryId, settings: { ...SETTINGS, 'subject-prefix': '[Hall 2] ' } },
+    );
+
+    expect(error).toBeUndefined();
+    expect(server.mails).toHaveLength(1);
+    const [mail] = server.mails;
+    expect(mail).toMatchObject({
+      sender: 'heddle@factory.example',
+      recipients: ['a@factory.example', 'b@factory.example'],
+      subject: '[Hall 2] Order 1022 submitted',
+      messageId: `<${deliveryId}@factory.example>`,
+    });
+    expect(mail?.from).toContain('Heddle');
+    expect(mail?.text).toContain('2 x item 1, recipe DRIVE-001');
+    expect(mail?.html).toContain('<li>2 x item 1, recipe DRIVE-001</li>');
+    const files = await contentsOf(server);
+    expect(files.get('1022_ID_6182665224482_R_DRIVE-001_Recipe.json')?.toString()).toBe(
+      '{"id":"DRIVE-001"}\r\n\n.\n',
+    );
+    expect(receipts).toMatchObject([
+      {
+        name: '1022_ID_6182665224482_R_DRIVE-001_Ticket.pdf',
+        location: 'mailto:a@factory.example,b@factory.example',
+        sizeBytes: 5_000,
+        details: { messageId: `<${deliveryId}@factory.example>`, sentAs: 'attachment' },
+      },
+      { name: '1022_ID_6182665224482_R_DRIVE-001_Recipe.json' },
+    ]);
+  });
+
+  it('keeps the Message-ID on every attempt, and gives the mails of one order a common thread', async () => {
+    const file = aDeliveryFile('a.txt', Buffer.from('a'));
+    const deliveryId = randomUUID();
+    await run([file], { deliveryId, attempt: 1 });
+    await run([file], { deliveryId, attempt: 2, offerId: randomUUID() });
+    await run([file]);
+    const [first, second, third] = server.mails;
+    expect(second?.messageId).toBe(first?.messageId);
+    expect(third?.messageId).not.toBe(first?.messageId);
+    expect(first?.references).toMatch(/@factory\.example>$/);
+    expect(third?.references).toBe(first?.references);
+  });
+
+  it('links what does not fit, says so, and attaches the rest', async () => {
+    const released: string[] = [];
+    const big = aDeliveryFile('big.tiff', randomBytes(1_000_001));
+    const { receipts, error } = await run([
+      aDeliveryFile('first.bin', randomBytes(700_000)),
+      aDeliveryFile('second.bin', randomBytes(400_000)),
+      { ...big, release: async () => void released.push('big.tiff') },
+      aDeliveryFile('third.bin', randomBytes(300_000)),
+    ]);
+
+    expect(error).toBeUndefined();
+    const [mail] = server.mails;
+    expect(mail?.attachments.map(({ name }) => name)).toEqual(['first.bin', 'third.bin']);
+    expect(mail?.text).toMatch(/too large for this mail[^]*good for 7 days[^]*second\.bin[^]*big\.tiff/);
+    expect(mail?.text).toContain('https://hub.example/files/token-of-a-link/big.tiff');
+    expect(mail?.html).toContain('<a href="https://hub.example/files/token-of-a-link/second.bin">second.bin');
+    expect(
+      receipts.map(({ name, sizeBytes, sha256, details }) => [
+        name,
+        sizeBytes,
+        sha256 === null,
+        details['sentAs'],
+      ]),
+    ).toEqual([
+      ['first.bin', 700_000, false, 'attachment'],
+      ['second.bin', null, true, 'link'],
+      ['big.tiff', null, true, 'link'],
+      ['third.bin', 300_000, false, 'attachment'],
+    ]);
+    expect(released).toEqual(['big.tiff']);
+    expect(JSON.stringify(receipts)).not.toContain('token-of-a-link');
+  });
+
+  it('attaches the same files in the same order however they arrive', async () => {
+    const files = ['a', 'b', 'c'].map((name) => aDeliveryFile(name, randomBytes(400_000)));
+    const offered = files.map(({ name, mimeType }) => ({ name, kind: 'attachment' as const, mimeType }));
+    await run(files, { offered });
+    await run(files.toReversed(), { offered });
+    expect(server.mails.map(({ attachments }) => attachments.map(({ name }) => name))).toEqual([
+      ['a', 'b'],
+      ['a', 'b'],
+    ]);
+  });
+
+  it('sends nothing where a file of the set has not come', async () => {
+    const [a, b] = ['a', 'b'].map((name) => aDeliveryFile(name, randomBytes(10)));
+    const offered = [a, b].map((file) => ({
+      name: file!.name,
+      kind: 'attachment' as const,
+      mimeType: 'x/y',
+    }));
+    expect(await run([a!], { offered })).toEqual({ receipts: [] });
+    expect(server.mails).toEqual([]);
+  });
+
+  it('names each refused recipient in the receipt, and the others have the mail', async () => {
+    server.faults = {
+      refuseRecipients: {
+        'gone@factory.example': refusal(550, '5.1.1 no such user'),
+        'full@factory.example': refusal(452, '4.2.2 mailbox full'),
+      },
+    };
+    const to = 'a@factory.example,gone@factory.example,full@factory.example';
+    const { receipts, error } = await run([aDeliveryFile('a.txt', Buffer.from('a'))], {
+      settings: { ...SETTINGS, to },
+    });
+    expect(error).toBeUndefined();
+    expect(server.mails.map(({ recipients }) => recipients)).toEqual([['a@factory.example']]);
+    expect(receipts).toMatchObject([
+      {
+        location: 'mailto:a@factory.example',
+        details: {
+          'refused gone@factory.example': 'for good, the mail server answered 550',
+          'refused full@factory.example': 'for now, the mail server answered 452',
+        },
+      },
+    ]);
+  });
+
+  it('tries again later where one of the refused recipients may be reached then', async () => {
+    server.faults = {
+      refuse: { recipient: refusal(550, '5.1.1 no such user') },
+      refuseRecipients: { 'b@factory.example': refusal(451, '4.7.1 later') },
+    };
+    const { error } = await run([aDeliveryFile('a.txt', Buffer.from('a'))]);
+    expect(error).toMatchObject({ code: 'UNAVAILABLE', retryable: true });
+  });
+
+  it('calls a mail that is larger than the server takes TOO_LARGE, before it is sent', async () => {
+    const small = await startSmtpServer({
+      directory: await temporaryFolder('mail'),
+      maxMessageBytes: 100_000,
+    });
+    closing.push(small);
+    const by = new EmailDestination(aClient(small.url), { from: FROM, maxBytes: 25_000_000 });
+    closing.unshift(by);
+    const { error } = await run([aDeliveryFile('a.bin', randomBytes(200_000))], {}, by);
+    expect(error).toMatchObject({ code: 'TOO_LARGE', retryable: false });
+    expect(small.mails).toEqual([]);
+  });
+
+  it('sends mails one after the other over a kept connection, and over a fresh one where it has died', async () => {
+    const file = aDeliveryFile('a.txt', Buffer.from('a'));
+    const client = aClient(server.url, { mailsPerConnection: 3 });
+    const by = new EmailDestination(client, { from: FROM, maxBytes: 1_000_000 });
+    closing.push(by);
+    const before = server.connections;
+    for (let mail = 0; mail < 4; mail += 1) expect((await run([file], {}, by)).error).toBeUndefined();
+    expect(server.connections - before).toBe(2);
+
+    // The server closes it at the moment when it is used again.
+    server.faults = { cutNext: 'sender' };
+    expect((await run([file], {}, by)).error).toBeUndefined();
+    expect(server.faults).toEqual({});
+    await eventually(async () => expect(client.size).toBe(1), { withinMs: 10_000 });
+    expect(server.mails).toHaveLength(5);
+  });
+
+  it('keeps to its number of connections, and to its rate', async () => {
+    let most = 0;
+    const file = aDeliveryFile('a.txt', Buffer.from('a'));
+    const client = aClient(server.url, { connections: 2, perSecond: 20 });
+    const by = new EmailDestination(client, { from: FROM, maxBytes: 1_000_000 });
+    closing.push(by);
+    const startedAt = performance.now();
+    const results = await Promise.all(
+      Array.from({ length: 11 }, async () => {
+        const result = await run([file], {}, by);
+        most = Math.max(most, client.size);
+        return result;
+      }),
+    );
+    expect(results.every(({ error }) => error === undefined)).toBe(true);
+    expect(most).toBeLessThanOrEqual(2);
+    // Ten gaps of a twentieth of a second.
+    expect(performance.now() - startedAt).toBeGreaterThanOrEqual(490);
+  });
+
+  it('does not know a mail whose answer was lost, and the next attempt is the same mail', async () => {
+    const deliveryId = randomUUID();
+    const file = aDeliveryFile('a.txt', Buffer.from('a'));
+    server.faults = { cutAfterMessage: true };
+    const lost = await run([file], { deliveryId });
+    expect(lost.error).toMatchObject({ code: 'UNAVAILABLE', retryable: true });
+    server.faults = {};
+    await run([file], { deliveryId });
+    expect(new Set(server.mails.map(({ messageId }) => messageId)).size).toBe(1);
+    expect(server.mails).toHaveLength(2);
+  });
+
+  it('connects to no private mail server that is not allowed', async () => {
+    const by = new EmailDestination(aClient(server.url, { guard: new AddressGuard({ allowed: [] }) }), {
+      from: FROM,
+      maxBytes: 1,
+    });
+    closing.push(by);
+    const before = server.connections;
+    const { error } = await run([aDeliveryFile('a.txt', Buffer.from('a'))], {}, by);
+    expect(error).toMatchObject({ code: 'ADDRESS_REFUSED' });
+    expect(server.connections).toBe(before);
+  });
+
+  it('trusts no certificate that nobody has signed, and sends no password without TLS where it has one', async () => {
+    const tls = await startSmtpServer({
+      directory: await temporaryFolder('mail'),
+      offersTls: true,
+      user: USER,
+    });
+    closing.push(tls);
+    for (const [target, code] of [
+      [tls, 'UNAVAILABLE'],
+      [server, 'UNAVAILABLE'],
+    ] as const) {
+      const by = new EmailDestination(aClient(target.url, { requireTls: true }), { from: FROM, maxBytes: 1 });
+      closing.unshift(by);
+      expect((await run([aDeliveryFile('a', Buffer.alloc(1))], {}, by)).error).toMatchObject({ code });
+    }
+    expect(tls.mails).toEqual([]);
+  });
+
+  it('gives up a server that speaks something else, and one that is not there', async () => {
+    const odd = createServer((socket) => socket.write('SSH-2.0-odd\r\n').valueOf());
+    await new Promise<void>((resolve) => odd.listen(0, '127.0.0.1', resolve));
+    const urls = [
+      `smtp://127.0.0.1:${String((odd.address() as AddressInfo).port)}`,
+      `smtp://127.0.0.1:${String(await freePort())}`,
+    ];
+    for (const url of urls) {
+      const by = new EmailDestination(aClient(url), { from: FROM, maxBytes: 1 });
+      closing.push(by);
+      expect((await run([aDeliveryFile('a', Buffer.alloc(1))], {}, by)).error).toMatchObject({
+        code: 'UNAVAILABLE',
+      });
+    }
+    await new Promise((resolve) => odd.close(resolve));
+  });
+});
