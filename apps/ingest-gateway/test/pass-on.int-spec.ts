@@ -127,6 +127,7 @@ describe('what other services own', () => {
       destination: 'sftp',
       trigger: 'order.submitted',
       eventId: UID,
+      triggerId: null,
       orderUid: UID,
       orderNumber: '1',
       orderId: null,
