@@ -65,6 +65,12 @@ describe('from an event to a receipt', () => {
       attempts: [{ attempt: 1, outcome: 'succeeded', durationMs: 12, sizeBytes: 34 }],
       files: [{ state: 'delivered', receipt: { sizeBytes: 17 } }, { state: 'delivered' }],
     });
+    const unchanged = await live.call(
+      'GET',
+      `/api/v2/deliveries/${String(list.body.items[0]?.['deliveryId'])}`,
+      { headers: { 'if-none-match': details.headers.get('etag') ?? '' } },
+    );
+    expect([unchanged.status, unchanged.headers.get('etag')]).toEqual([304, details.headers.get('etag')]);
   });
 
   it('answers a key of one channel about the deliveries of that channel alone', async () => {

@@ -6,9 +6,8 @@ import { z } from 'zod';
 import { Caller, RequirePermission, ServiceTokenGuard } from '@heddle/access';
 import { OrdersQuery } from '@heddle/contracts';
 import type { OrderView, OrderWithVersions } from '@heddle/contracts';
-import { ProblemError, parseInput } from '@heddle/platform';
+import { ProblemError, isUnchanged, parseInput } from '@heddle/platform';
 
-import { isUnchanged } from '../operations/etag.js';
 import { UnavailableFilter } from '../operations/unavailable.filter.js';
 
 import { findOrder, listOrders } from './order.queries.js';

@@ -4,9 +4,8 @@ import { DataSource } from 'typeorm';
 
 import { Caller, RequirePermission, ServiceTokenGuard } from '@heddle/access';
 import { RecipeId } from '@heddle/contracts';
-import { ProblemError } from '@heddle/platform';
+import { ProblemError, isUnchanged } from '@heddle/platform';
 
-import { isUnchanged } from '../operations/etag.js';
 import { UnavailableFilter } from '../operations/unavailable.filter.js';
 
 import { findDocument } from './recipe.repository.js';

@@ -1,11 +1,22 @@
-import { Controller, Get, HttpCode, Inject, Param, Post, Query, Res, UseGuards } from '@nestjs/common';
+import {
+  Controller,
+  Get,
+  Headers,
+  HttpCode,
+  Inject,
+  Param,
+  Post,
+  Query,
+  Res,
+  UseGuards,
+} from '@nestjs/common';
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 
 import { Caller, RequirePermission, ServiceTokenGuard } from '@heddle/access';
 import { DeliveriesQuery } from '@heddle/contracts';
 import type { DeliveryDetails, DeliverySummary } from '@heddle/contracts';
-import { ProblemError } from '@heddle/platform';
+import { ProblemError, etagOfText, isUnchanged } from '@heddle/platform';
 
 import { parseQuery } from '../http/input.js';
 
@@ -33,12 +44,18 @@ export class DeliveryController {
   async read(
     @Caller() { tenant, channel }: Caller,
     @Param('deliveryId') id: string,
-  ): Promise<DeliveryDetails> {
+    @Headers('if-none-match') ifNoneMatch: string | undefined,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<DeliveryDetails | undefined> {
     const found = z.uuid().safeParse(id).success
       ? await this.deliveries.read({ tenant, channel }, id)
       : undefined;
     if (!found) throw new ProblemError(404, 'there is no such delivery');
-    return found;
+    const etag = etagOfText(JSON.stringify(found));
+    void reply.header('etag', etag);
+    if (!isUnchanged(ifNoneMatch, etag)) return found;
+    void reply.status(304);
+    return undefined;
   }
 
   @Post('api/v2/deliveries/:deliveryId/cancel')

@@ -1,10 +1,9 @@
-import { createHash } from 'node:crypto';
-
 import type { FastifyInstance } from 'fastify';
 
 import type { Caller } from '@heddle/access';
 import { DeliveryPage } from '@heddle/contracts';
 import type { DeliverySummary } from '@heddle/contracts';
+import { etagOfText, isUnchanged } from '@heddle/platform';
 
 import { callerOf } from '../http/gateway-request.js';
 import type { GatewayRequest } from '../http/gateway-request.js';
@@ -35,9 +34,9 @@ export function registerOrderRead(fastify: FastifyInstance, upstreams: Upstreams
     const order = (await store.json(answer)) as object;
     // The store's own tag knows nothing of deliveries.
     const text = JSON.stringify({ ...order, deliveries });
-    const etag = `"${createHash('sha256').update(text).digest('base64url')}"`;
+    const etag = etagOfText(text);
     void reply.header('etag', etag);
-    if (listsTag(request.headers['if-none-match'], etag)) return reply.status(304).send();
+    if (isUnchanged(request.headers['if-none-match'], etag)) return reply.status(304).send();
     return reply.header('content-type', 'application/json').send(Buffer.from(text));
   });
 }
@@ -74,10 +73,4 @@ async function deliveriesOf(
   } catch {
     return null;
   }
-}
-
-function listsTag(header: string | undefined, etag: string): boolean {
-  return (
-    header?.split(',').some((tag) => tag.trim() === '*' || tag.trim().replace(/^W\//, '') === etag) ?? false
-  );
 }

@@ -231,7 +231,11 @@ const deliveries = [
     owner: 'dispatcher',
     permission: 'deliveries:read',
     params: { deliveryId: z.uuid() },
-    success: { 200: { description: 'The delivery.', schema: DeliveryDetails } },
+    success: {
+      200: { description: 'The delivery.', schema: DeliveryDetails },
+      304: { description: '`If-None-Match` holds the current ETag.' },
+    },
+    conditional: true,
   },
   {
     id: 'cancelDelivery',
