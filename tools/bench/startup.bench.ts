@@ -1,13 +1,12 @@
-import { execFileSync, spawn } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
-import { openSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
 import { readFile, readdir, rm } from 'node:fs/promises';
-import { delimiter, join } from 'node:path';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { freePort, temporaryFolder, workspaceRoot } from '@heddle/testing';
 
 import { readLocalFile } from '../local/local-file.js';
+import { StartCommand } from '../local/start-command.js';
 
 import type { BenchRow } from './bench-row.js';
 import { cpuMsOf } from './process-facts.js';
@@ -24,10 +23,10 @@ export async function startupBench(): Promise<readonly BenchRow[]> {
   const port = await freePort();
   try {
     const cold = await untilAccepted(clone, port, 'COLD');
-    await stop(cold.child);
+    await cold.command.interrupt();
     const warm = await untilAccepted(clone, port, 'WARM');
     const idle = await idlePercent(clone);
-    await stop(warm.child);
+    await warm.command.interrupt();
     return [
       {
         figure: 'npm start to first 202, fresh clone',
@@ -53,33 +52,22 @@ export async function startupBench(): Promise<readonly BenchRow[]> {
   }
 }
 
-/** As a new terminal has it: nothing of the npm that runs this benchmark. */
-function freshEnvironment(): Record<string, string | undefined> {
-  const own = Object.entries(process.env).filter(([name]) => !/^npm_|^NODE|^INIT_CWD$/i.test(name));
-  const path = (process.env['PATH'] ?? '').split(delimiter).filter((part) => !part.includes('node_modules'));
-  return { ...Object.fromEntries(own), PATH: path.join(delimiter) };
-}
-
 async function untilAccepted(
   clone: string,
   port: number,
   orderNumber: string,
-): Promise<{ seconds: number; child: ChildProcess }> {
+): Promise<{ seconds: number; command: StartCommand }> {
   const startedAt = performance.now();
-  const log = openSync(join(clone, 'start.log'), 'a');
-  const child = spawn('npm', ['start'], {
-    cwd: clone,
-    env: { ...freshEnvironment(), PORT: String(port) },
-    stdio: ['ignore', log, log],
-    detached: true,
+  const command = await StartCommand.run({
+    root: clone,
+    logFile: join(clone, 'start.log'),
+    env: { PORT: String(port) },
   });
   const line = [{ recipeId: 'DRIVE-001', orderNumber, itemId: '1', itemQuantity: 1 }];
   for (;;) {
-    if (child.exitCode !== null) {
-      const said = await readFile(join(clone, 'start.log'), 'utf8');
-      throw new Error(
-        `npm start ended with code ${String(child.exitCode)}: ${said.trim().split('\n').slice(-4).join(' | ')}`,
-      );
+    if (!command.isRunning) {
+      const said = (await command.output()).trim().split('\n').slice(-4).join(' | ');
+      throw new Error(`npm start ended with code ${String(await command.ended())}: ${said}`);
     }
     const status = await readLocalFile(join(clone, '.heddle'))
       .then(
@@ -94,7 +82,7 @@ async function untilAccepted(
         () => 0,
       )
       .catch(() => 0);
-    if (status === 202) return { seconds: (performance.now() - startedAt) / 1_000, child };
+    if (status === 202) return { seconds: (performance.now() - startedAt) / 1_000, command };
     await delay(100);
   }
 }
@@ -140,10 +128,4 @@ async function descendants(parent: number, command: string): Promise<number[]> {
   return [...processes]
     .filter(([pid, found]) => found.command.startsWith(command) && isBelow(pid))
     .map(([pid]) => pid);
-}
-
-async function stop(child: ChildProcess): Promise<void> {
-  const ended = new Promise((resolve) => child.once('exit', resolve));
-  if (child.pid !== undefined) process.kill(-child.pid, 'SIGINT');
-  await ended;
 }

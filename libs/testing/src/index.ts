@@ -19,7 +19,7 @@ export { OpenSsh, startOpenSsh } from './lib/open-ssh.js';
 export type { OpenSshOptions } from './lib/open-ssh.js';
 export { LocalPostgres, startPostgres } from './lib/postgres.js';
 export type { PostgresOptions } from './lib/postgres.js';
-export { identityOf, isRunning } from './lib/process-identity.js';
+export { descendantsOf, identityOf, isRunning } from './lib/process-identity.js';
 export type { ProcessIdentity } from './lib/process-identity.js';
 export { S3Proxy, startS3Proxy } from './lib/s3-proxy.js';
 export type { S3ProxyOptions } from './lib/s3-proxy.js';
