@@ -5,6 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { DeliveryPage, OrderPage } from '@heddle/contracts';
 import type { DeliverySummary } from '@heddle/contracts';
+import { HubClient } from '@heddle/testing';
 
 import { readLocalFile } from '../local/local-file.js';
 import type { LocalFile } from '../local/local-file.js';
@@ -20,25 +21,6 @@ const PRODUCTS = [
   ['Hoodie', 'HOOD-7', 'CREW 2026', [52, 73, 60]],
   ['Tote Bag', 'TOTE-2', 'FRESH', [204, 120, 40]],
 ] as const;
-
-async function post(local: LocalFile, path: string, body: unknown): Promise<void> {
-  const answer = await fetch(new URL(path, local.baseUrl), {
-    method: 'POST',
-    headers: { authorization: `Bearer ${local.apiKey}`, 'content-type': 'application/json' },
-    body: JSON.stringify(body),
-  });
-  if (answer.status !== 202)
-    throw new Error(`POST ${path} was answered ${String(answer.status)}: ${await answer.text()}`);
-}
-
-async function get(local: LocalFile, path: string): Promise<unknown> {
-  const answer = await fetch(new URL(path, local.baseUrl), {
-    headers: { authorization: `Bearer ${local.apiKey}` },
-  });
-  if (!answer.ok)
-    throw new Error(`GET ${path} was answered ${String(answer.status)}: ${await answer.text()}`);
-  return answer.json();
-}
 
 /** Writes a design's files where the sandbox serves them, and returns its recipe document. */
 async function makeRecipe(local: LocalFile, design: Design, styleCode: string): Promise<unknown> {
@@ -68,14 +50,15 @@ async function makeRecipe(local: LocalFile, design: Design, styleCode: string): 
   };
 }
 
-async function deliveriesOf(local: LocalFile, orderNumber: string): Promise<readonly DeliverySummary[]> {
-  return DeliveryPage.parse(await get(local, `/api/v2/deliveries?orderNumber=${orderNumber}`)).items;
+async function deliveriesOf(hub: HubClient, orderNumber: string): Promise<readonly DeliverySummary[]> {
+  return DeliveryPage.parse(await hub.expect('GET', `/api/v2/deliveries?orderNumber=${orderNumber}`)).items;
 }
 
 const OPEN: ReadonlySet<string> = new Set(['waiting', 'ready', 'in-flight', 'retrying']);
 
 async function demo(): Promise<void> {
   const local = await readLocalFile(process.env['HEDDLE_DIRECTORY']);
+  const hub = new HubClient(local.baseUrl, local.apiKey);
   // New numbers each time: the same orders again would, rightly, change nothing.
   const run = randomBytes(3).toString('hex').toUpperCase();
   const designs = PRODUCTS.map(([product, styleCode, text, colour], index) => ({
@@ -86,7 +69,7 @@ async function demo(): Promise<void> {
     designs.map(({ design, styleCode }) => makeRecipe(local, design, styleCode)),
   );
   const startedAt = performance.now();
-  await post(local, '/api/v2/recipe', recipes);
+  await hub.expect('POST', '/api/v2/recipe', recipes);
   console.log(`${String(recipes.length)} recipes posted, each with a production PDF and a preview PNG`);
 
   const orderNumbers = Array.from({ length: ORDERS }, (_, index) => `D${run}-${String(index + 1)}`);
@@ -98,7 +81,7 @@ async function demo(): Promise<void> {
       itemId: `${orderNumber}-${String(line + 1)}`,
       itemQuantity: 1 + ((index + line) % 5),
     }));
-    await post(local, '/api/v2/recipe/order', lines);
+    await hub.expect('POST', '/api/v2/recipe/order', lines);
   }
   console.log(`${String(ORDERS)} orders posted, two lines each; waiting until their files are delivered`);
 
@@ -107,7 +90,7 @@ async function demo(): Promise<void> {
   do {
     await delay(250);
     deliveries = await Promise.all(
-      orderNumbers.map(async (number) => [number, await deliveriesOf(local, number)] as const),
+      orderNumbers.map(async (number) => [number, await deliveriesOf(hub, number)] as const),
     );
   } while (
     deliveries.some(([, some]) => some.length === 0 || some.some(({ state }) => OPEN.has(state))) &&
@@ -131,7 +114,9 @@ async function demo(): Promise<void> {
     }
     if (some.length === 0) console.log(`${orderNumber.padEnd(12)} no delivery yet`);
   }
-  const { items } = OrderPage.parse(await get(local, `/api/v2/orders?orderNumber=${orderNumbers[0] ?? ''}`));
+  const { items } = OrderPage.parse(
+    await hub.expect('GET', `/api/v2/orders?orderNumber=${orderNumbers[0] ?? ''}`),
+  );
   const sample = arrived.filter((name) => name.includes(`${orderNumbers[0] ?? ''}_ID_`));
   console.log(`\nThe first of them, version ${String(items[0]?.version ?? '?')}, as it arrived:`);
   for (const name of sample.sort()) {
