@@ -4,7 +4,7 @@ import type { DynamicModule } from '@nestjs/common';
 import { ServiceTokens } from '@heddle/access';
 import { AddressGuard } from '@heddle/destination-kit';
 import { KafkaPublisher, kafkaOptions } from '@heddle/messaging';
-import { OutboxRelay } from '@heddle/persistence';
+import { OutboxRelay, SchemaWatch } from '@heddle/persistence';
 import type { Platform } from '@heddle/platform';
 import { SecretSealer } from '@heddle/secrets';
 
@@ -76,6 +76,7 @@ export class AppModule {
       ],
       providers: [
         { provide: DATA_SOURCE, useValue: dataSource },
+        { provide: SchemaWatch, useValue: new SchemaWatch(dataSource, logger) },
         { provide: PUBLISHER, useValue: publisher },
         { provide: OUTBOX, useValue: relay },
         { provide: SEALER, useValue: new SecretSealer(config.SECRETS_KEY) },

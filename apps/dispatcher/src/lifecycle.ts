@@ -1,5 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
-
 import { Inject, Injectable } from '@nestjs/common';
 import type {
   BeforeApplicationShutdown,
@@ -8,27 +6,23 @@ import type {
 } from '@nestjs/common';
 
 import type { KafkaPublisher } from '@heddle/messaging';
-import { connectDataSource, schemaIsCurrent } from '@heddle/persistence';
-import type { DataSource, OutboxRelay } from '@heddle/persistence';
+import { SchemaWatch } from '@heddle/persistence';
+import type { OutboxRelay } from '@heddle/persistence';
 import { HEALTH, LOGGER, describeError } from '@heddle/platform';
 import type { Health, Logger } from '@heddle/platform';
 
 import { SilenceSweep } from './attempts/silence.sweep.js';
 import { Housekeeping } from './housekeeping/housekeeping.js';
 import { OfferPump } from './offers/offer.pump.js';
-import { DATA_SOURCE, OUTBOX, PUBLISHER } from './tokens.js';
-
-const SCHEMA_POLL_MS = 1_000;
+import { OUTBOX, PUBLISHER } from './tokens.js';
 
 /** What runs besides HTTP and the consumers: nothing of it before the schema is there. */
 @Injectable()
 export class Lifecycle implements OnApplicationBootstrap, BeforeApplicationShutdown, OnApplicationShutdown {
-  private readonly closing = new AbortController();
-  private fault: string | undefined = 'the schema has not been seen yet';
-  private starting: Promise<void> | undefined;
+  private stopping = false;
 
   constructor(
-    @Inject(DATA_SOURCE) private readonly dataSource: DataSource,
+    @Inject(SchemaWatch) private readonly schema: SchemaWatch,
     @Inject(PUBLISHER) private readonly publisher: KafkaPublisher,
     @Inject(OUTBOX) private readonly relay: OutboxRelay,
     @Inject(OfferPump) private readonly pump: OfferPump,
@@ -39,19 +33,21 @@ export class Lifecycle implements OnApplicationBootstrap, BeforeApplicationShutd
   ) {}
 
   onApplicationBootstrap(): void {
-    this.health.addReadiness('schema', () => this.fault);
+    this.health.addReadiness('schema', () => this.schema.fault);
     this.publisher.connect().catch((error: unknown) => {
       this.logger.error({ err: describeError(error) }, 'kafka.not-connected');
     });
-    this.starting = this.start().catch((error: unknown) => {
-      if (!this.closing.signal.aborted)
-        this.logger.error({ err: describeError(error) }, 'service.start-failed');
+    this.schema.start(() => {
+      if (this.stopping) return;
+      this.relay.start();
+      this.pump.start();
+      this.silence.start();
+      this.housekeeping.start();
     });
   }
 
   async beforeApplicationShutdown(): Promise<void> {
-    this.closing.abort();
-    await this.starting;
+    this.stopping = true;
     await Promise.all([this.pump.stop(), this.silence.stop(), this.housekeeping.stop()]);
   }
 
@@ -59,18 +55,6 @@ export class Lifecycle implements OnApplicationBootstrap, BeforeApplicationShutd
   async onApplicationShutdown(): Promise<void> {
     await this.relay.stop();
     await this.publisher.close();
-    if (this.dataSource.isInitialized) await this.dataSource.destroy();
-  }
-
-  private async start(): Promise<void> {
-    const { signal } = this.closing;
-    await connectDataSource(this.dataSource, { logger: this.logger, signal });
-    while ((this.fault = await schemaIsCurrent(this.dataSource)) !== undefined)
-      await delay(SCHEMA_POLL_MS, undefined, { signal });
-    signal.throwIfAborted();
-    this.relay.start();
-    this.pump.start();
-    this.silence.start();
-    this.housekeeping.start();
+    await this.schema.stop();
   }
 }
