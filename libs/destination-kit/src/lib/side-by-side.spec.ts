@@ -2,6 +2,7 @@ import type { Receipt } from '@heddle/contracts';
 import { describe, expect, it } from '@jest/globals';
 
 import type { DeliveryFile } from './destination.js';
+import { DestinationError } from './destination-error.js';
 import { sideBySide } from './side-by-side.js';
 
 /** As the worker hands them out: several readers, each file to one of them. */
@@ -84,6 +85,35 @@ describe('files sent side by side', () => {
 
     expect(result).toEqual({ names: ['slow'], error: failure });
     expect(begun).toEqual(['slow', 'bad']);
+  });
+
+  it('all go out where one is refused for what it is', async () => {
+    const taken = new DestinationError('ALREADY_EXISTS', 'writing taken');
+    const tooLarge = new DestinationError('TOO_LARGE', 'writing large');
+
+    const result = await collect(
+      sideBySide(files('taken', 'a', 'large', 'b', 'c'), 2, async (file) => {
+        if (file.name === 'taken') throw taken;
+        if (file.name === 'large') throw tooLarge;
+        return receiptOf(file);
+      }),
+    );
+
+    expect({ ...result, names: result.names.toSorted() }).toEqual({ names: ['a', 'b', 'c'], error: taken });
+  });
+
+  it('fail with what another try may mend rather than with what it cannot', async () => {
+    const away = new DestinationError('UNAVAILABLE', 'writing b');
+
+    const { error } = await collect(
+      sideBySide(files('taken', 'b', 'late'), 1, (file) =>
+        Promise.reject(
+          file.name === 'taken' ? new DestinationError('ALREADY_EXISTS', 'writing taken') : away,
+        ),
+      ),
+    );
+
+    expect(error).toBe(away);
   });
 
   it('end at once where there are none', async () => {

@@ -1,13 +1,23 @@
 import type { Receipt } from '@heddle/contracts';
 
+import { DestinationError } from './destination-error.js';
+import type { DestinationErrorCode } from './destination-error.js';
 import type { DeliveryFile } from './destination.js';
+
+/** What is wrong with one file and says nothing about the next one. */
+const ABOUT_ONE_FILE: ReadonlySet<DestinationErrorCode> = new Set([
+  'ALREADY_EXISTS',
+  'REJECTED',
+  'TOO_LARGE',
+]);
 
 /**
  * Sends the files of one attempt, several at a time, and yields each receipt as soon as there is one.
  *
- * @param put sends one file. After its first failure no further file is begun; those that are already on their way
- *   still arrive and are proven.
- * @throws the first failure, after the last receipt.
+ * @param put sends one file. Where it fails for a reason that lies in the file, the others go out. After any other
+ *   failure no further file is begun; those that are already on their way still arrive and are proven.
+ * @throws the first failure, after the last receipt; one that stopped the others before one that did not, as it may
+ *   be worth another try.
  */
 export async function* sideBySide(
   files: AsyncIterable<DeliveryFile>,
@@ -17,6 +27,7 @@ export async function* sideBySide(
   const placed: Receipt[] = [];
   let wake = Promise.withResolvers<undefined>();
   let failure: { readonly error: unknown } | undefined;
+  let refusal: DestinationError | undefined;
   let readers = atOnce;
   const waiting = files[Symbol.asyncIterator]();
   const read = async (): Promise<void> => {
@@ -24,8 +35,13 @@ export async function* sideBySide(
       while (!failure) {
         const next = await waiting.next();
         if (next.done === true) return;
-        placed.push(await put(next.value));
-        wake.resolve(undefined);
+        try {
+          placed.push(await put(next.value));
+          wake.resolve(undefined);
+        } catch (error) {
+          if (!(error instanceof DestinationError) || !ABOUT_ONE_FILE.has(error.code)) throw error;
+          refusal ??= error;
+        }
       }
     } catch (error) {
       failure ??= { error };
@@ -43,4 +59,5 @@ export async function* sideBySide(
     if (readers === 0 && placed.length === 0) break;
   }
   if (failure) throw failure.error;
+  if (refusal) throw refusal;
 }
