@@ -58,6 +58,10 @@ FROM worker AS outbound-sftp
 COPY --from=build /app/dist/apps/outbound-sftp dist/apps/outbound-sftp
 CMD ["node", "dist/apps/outbound-sftp/main.js"]
 
+FROM worker AS outbound-azure-blob
+COPY --from=build /app/dist/apps/outbound-azure-blob dist/apps/outbound-azure-blob
+CMD ["node", "dist/apps/outbound-azure-blob/main.js"]
+
 FROM worker AS outbound-zapier
 COPY --from=build /app/dist/apps/outbound-zapier dist/apps/outbound-zapier
 CMD ["node", "dist/apps/outbound-zapier/main.js"]

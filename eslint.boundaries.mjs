@@ -43,6 +43,7 @@ const ROWS = [
   { tag: 'scope:destination', libraries: ['contracts', 'platform', 'kit', 'worker'], vendors: 'below' },
   { tag: 'destination:email', libraries: ['contracts', 'platform', 'kit', 'worker'] },
   { tag: 'destination:sftp', libraries: ['contracts', 'platform', 'kit', 'worker'] },
+  { tag: 'destination:azure-blob', libraries: ['contracts', 'platform', 'kit', 'worker'] },
   { tag: 'destination:s3', libraries: ['contracts', 'platform', 'kit', 'worker'] },
   { tag: 'destination:zapier', libraries: ['contracts', 'platform', 'kit', 'worker'] },
   // More than the house style grants it: the suite is a witness, and reads topics and tables for itself.

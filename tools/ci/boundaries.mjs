@@ -40,6 +40,8 @@ const SHIPPED = {
     'contracts platform messaging persistence secrets access destination-kit pick-ticket @nestjs/common @nestjs/typeorm piscina typeorm zod',
   'apps/outbound-email':
     'contracts platform destination-kit destination-worker @nestjs/common nodemailer zod',
+  'apps/outbound-azure-blob':
+    'contracts platform destination-kit destination-worker @azure/storage-blob @nestjs/common zod',
   'apps/outbound-sftp':
     'contracts platform destination-kit destination-worker @nestjs/common ssh2 ssh2-sftp-client zod',
   'apps/outbound-zapier': 'contracts platform destination-kit destination-worker @nestjs/common zod',

@@ -58,6 +58,16 @@ async function approved(
   return given;
 }
 
+function azureInput({ endpoint = 'https://press.azure.invalid' } = {}) {
+  return {
+    destination: 'azure-blob',
+    settings: {
+      'connection-string-secure': `BlobEndpoint=${endpoint};SharedAccessSignature=sv=2025-07-05&sr=c&sp=w&sig=c2VjcmV0`,
+      container: 'in-box',
+    },
+  };
+}
+
 let tenants = 0;
 function newTenant(): string {
   tenants += 1;
@@ -213,6 +223,58 @@ describe('creating an integration', () => {
     expect(status).toBe(400);
     expect(body.errors).toMatchObject([{ pointer: '/settings/host' }]);
     expect(JSON.stringify(body)).not.toContain(host);
+  });
+
+  it.each([
+    'http://127.0.0.1:10000/account',
+    'https://127.0.0.1/account',
+    'https://[::ffff:10.0.0.1]',
+    'https://0x7f.1',
+    'https://localhost',
+    'https://169.254.169.254',
+    'http://8.8.8.8',
+  ])('refuses the private blob endpoint %s as the worker would', async (endpoint) => {
+    const { status, body } = await live.call('POST', BASE, { body: azureInput({ endpoint }) });
+
+    expect(status).toBe(400);
+    expect(body.errors).toMatchObject([{ pointer: '/settings/connection-string-secure' }]);
+    expect(JSON.stringify(body)).not.toMatch(/127|10\.0|localhost|169|sig=/);
+  });
+
+  it('names the reason for a connection string that cannot be used, and repeats none of it', async () => {
+    const settings = {
+      'connection-string-secure': 'AccountName=pressroom;AccountKey=aHVudGVyMg==',
+      container: 'In_box',
+      directory: 'in',
+    };
+    const { status, body } = await live.call('POST', BASE, { body: { ...azureInput(), settings } });
+
+    expect(status).toBe(400);
+    expect(body.errors.map(({ pointer }: { pointer: string }) => pointer).toSorted()).toEqual([
+      '/settings',
+      '/settings/connection-string-secure',
+      '/settings/container',
+    ]);
+    expect(JSON.stringify(body)).toContain('account key');
+    expect(JSON.stringify(body)).not.toMatch(/pressroom|aHVudGVyMg/);
+  });
+
+  it('shows a connection string to nobody, keeps it where its mask comes back, and has a new one reviewed', async () => {
+    const { id, tenant } = await approved(azureInput({ endpoint: 'https://press.azure.invalid' }));
+    const read = await live.call('GET', `${BASE}/${id}`, { tenant });
+    expect(read.body.settings).toMatchObject({ 'connection-string-secure': '********', container: 'in-box' });
+    const patch = (settings: object) => live.call('PATCH', `${BASE}/${id}`, { tenant, body: { settings } });
+
+    const same = await patch({ 'connection-string-secure': '********', overwrite: false });
+    expect(same.body).toMatchObject({ version: 2, approvedVersion: 2 });
+    const moved = await patch({ container: 'out-box' });
+    expect(moved.body).toMatchObject({ version: 3, approvedVersion: 2 });
+    const away = azureInput({ endpoint: 'https://other.azure.invalid' }).settings;
+    expect((await patch({ ...away, container: 'in-box' })).body).toMatchObject({
+      version: 4,
+      approvedVersion: 2,
+    });
+    expect((await patch(azureInput({ endpoint: 'https://127.0.0.1' }).settings)).status).toBe(400);
   });
 
   it('takes a name that does not resolve at the moment', async () => {
@@ -553,6 +615,15 @@ describe('reading', () => {
     expect(body.items.map(({ destination }) => destination)).toEqual([...DESTINATION_KINDS]);
     expect(body.items.find(({ destination }) => destination === 'sftp')).toMatchObject({
       settings: { type: 'object', properties: { host: {}, 'password-secret': { secret: true } } },
+    });
+    expect(body.items.find(({ destination }) => destination === 'azure-blob')).toMatchObject({
+      settings: {
+        properties: {
+          container: {},
+          'connection-string-secure': { secret: true },
+          overwrite: { default: true },
+        },
+      },
     });
   });
 

@@ -1,5 +1,7 @@
 export { DELIVERY_CODES, DeliveryCode, RETRYABLE, TRANSIENT_CODES } from './lib/delivery-codes.js';
 export { addressesOf } from './lib/address-list.js';
+export { AzureBlobSettings, readAzureConnectionString } from './lib/destinations/azure-blob.settings.js';
+export type { AzureBlobAccess } from './lib/destinations/azure-blob.settings.js';
 export {
   DESTINATION_KINDS,
   DestinationKind,

@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 
+import { AZURE_BLOB_ROUTING_SETTINGS, AzureBlobSettings, azureBlobEndpoint } from './azure-blob.settings.js';
 import type { DestinationKind } from './destination-kind.js';
 import { EMAIL_ROUTING_SETTINGS, EmailSettings } from './email.settings.js';
 import type { SettingsEndpoint } from './settings-endpoint.js';
@@ -24,6 +25,7 @@ export const destinationSettings: Readonly<Record<DestinationKind, DestinationSe
   // The mail server is the operator's: the worker checks it where it connects.
   email: of(EmailSettings, EMAIL_ROUTING_SETTINGS, () => undefined),
   sftp: of(SftpSettings, SFTP_ROUTING_SETTINGS, sftpEndpoint),
+  'azure-blob': of(AzureBlobSettings, AZURE_BLOB_ROUTING_SETTINGS, azureBlobEndpoint),
   zapier: of(ZapierSettings, ZAPIER_ROUTING_SETTINGS, zapierEndpoint),
 };
 

@@ -1,0 +1,187 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { readFile, readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { DeliveryDetails, DeliveryPage } from '@heddle/contracts';
+import { Heddle, HttpGate, createIntegration, eventually, startAzurite } from '@heddle/testing';
+import type { Azurite } from '@heddle/testing';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+
+import { testServers } from '../src/test-servers.js';
+
+const WITHIN = { withinMs: 20_000, everyMs: 50 } as const;
+const CONTAINER = 'factory';
+
+jest.setTimeout(60_000);
+
+describe('an order on its way to a container of Azure Blob Storage', () => {
+  let azurite: Azurite;
+  let gate: HttpGate;
+  let heddle: Heddle;
+  let connection: string;
+
+  beforeAll(async () => {
+    azurite = await startAzurite();
+    gate = await HttpGate.start(azurite.port);
+    await azurite.createContainer(CONTAINER);
+    connection = azurite.connectionString(CONTAINER).replace(`:${azurite.port}/`, `:${gate.port}/`);
+    heddle = await Heddle.start({
+      ...testServers(),
+      workers: ['azure-blob'],
+      allowedAddresses: [`127.0.0.1/32:${gate.port}`],
+    });
+  }, 90_000);
+  afterAll(async () => {
+    await heddle.stop();
+    await gate.close();
+    await azurite.close();
+  }, 30_000);
+
+  const integrate = (prefix: string, settings: object = {}) =>
+    createIntegration(heddle.admin, {
+      destination: 'azure-blob',
+      description: `The factory's container, ${prefix}`,
+      settings: { 'connection-string-secure': connection, container: CONTAINER, prefix, ...settings },
+    });
+
+  async function saveRecipe(recipeId: string, stitches: Buffer): Promise<void> {
+    await writeFile(join(heddle.filesDirectory, `${recipeId}.dst`), stitches);
+    await heddle.client.expect('POST', '/api/v2/recipe', {
+      id: recipeId,
+      views: [{ code: 'Front', productionReady: true, production: heddle.fileUrl(`${recipeId}.dst`) }],
+    });
+  }
+  const associate = (recipeId: string, orderNumber: string, itemQuantity = 1): Promise<unknown> =>
+    heddle.client.expect('POST', '/api/v2/recipe/order', [
+      { recipeId, orderNumber, orderId: '61', itemId: '1', itemQuantity },
+    ]);
+  const deliveriesOf = async (orderNumber: string, integrationId: string) => {
+    const page = DeliveryPage.parse(
+      await heddle.client.expect('GET', `/api/v2/deliveries?orderNumber=${orderNumber}`),
+    );
+    return page.items.filter((delivery) => delivery.integrationId === integrationId);
+  };
+
+  it('leaves each file under the promised name with its bytes, and a receipt that names the place', async () => {
+    const { integrationId, settings } = await integrate('in/{channel}');
+    expect(settings['connection-string-secure']).toBe('********');
+    const stitches = randomBytes(3_000_000);
+    await saveRecipe('8-AZURE', stitches);
+
+    await associate('8-AZURE', '8001');
+
+    const name = '8001_ID_61_R_8-AZURE_Production-Front.dst';
+    const [delivery] = await eventually(async () => {
+      const found = await deliveriesOf('8001', integrationId);
+      expect(found).toMatchObject([{ state: 'succeeded', attempts: 1 }]);
+      return found;
+    }, WITHIN);
+    const blobs = await azurite.contents(CONTAINER);
+    expect([...blobs.keys()].filter((each) => each.startsWith('in/default/8001_')).toSorted()).toEqual(
+      expect.arrayContaining([`in/default/${name}`, 'in/default/8001_ID_61_R_8-AZURE_Recipe.json']),
+    );
+    expect(blobs.get(`in/default/${name}`)?.equals(stitches)).toBe(true);
+    const details = DeliveryDetails.parse(
+      await heddle.client.expect('GET', `/api/v2/deliveries/${delivery?.deliveryId ?? ''}`),
+    );
+    expect(details.files.find((file) => file.name === name)?.receipt).toMatchObject({
+      location: `http://127.0.0.1:${gate.port}/heddle/${CONTAINER}/in/default/${name}`,
+      sizeBytes: stitches.length,
+      sha256: createHash('sha256').update(stitches).digest('hex'),
+    });
+  });
+
+  it('replaces the files of an updated order under the same names', async () => {
+    const { integrationId } = await integrate('updates');
+    await saveRecipe('8-UPDATE', Buffer.from('stitches'));
+    await associate('8-UPDATE', '8002');
+    await eventually(
+      async () => expect(await deliveriesOf('8002', integrationId)).toMatchObject([{ state: 'succeeded' }]),
+      WITHIN,
+    );
+    const before = [...(await azurite.contents(CONTAINER)).keys()];
+
+    await associate('8-UPDATE', '8002', 7);
+
+    await eventually(
+      async () =>
+        expect(await deliveriesOf('8002', integrationId)).toMatchObject([
+          { trigger: 'order.updated', state: 'succeeded' },
+          { trigger: 'order.submitted', state: 'succeeded' },
+        ]),
+      WITHIN,
+    );
+    expect([...(await azurite.contents(CONTAINER)).keys()]).toEqual(before);
+  });
+
+  it('with overwrite off and no right to read, knows its own file after a lost answer and leaves a foreign one', async () => {
+    const { integrationId } = await integrate('kept', { overwrite: false });
+    await saveRecipe('8-KEPT', Buffer.from('stitches'));
+    const lost = new Set<string>();
+    gate.rule = ({ url }) => {
+      const path = url.split('?')[0] ?? '';
+      if (!url.includes('comp=blocklist') || !path.includes('/kept/8003_') || lost.has(path))
+        return undefined;
+      lost.add(path);
+      return 'lose-answer';
+    };
+
+    await associate('8-KEPT', '8003');
+    await eventually(
+      async () => expect(await deliveriesOf('8003', integrationId)).toMatchObject([{ state: 'succeeded' }]),
+      WITHIN,
+    );
+    expect(lost.size).toBeGreaterThan(0);
+    gate.reset();
+
+    await associate('8-KEPT', '8003', 7);
+    await eventually(
+      async () =>
+        expect(await deliveriesOf('8003', integrationId)).toMatchObject([
+          { trigger: 'order.updated', state: 'failed', code: 'ALREADY_EXISTS', attempts: 1 },
+          { state: 'succeeded' },
+        ]),
+      WITHIN,
+    );
+  });
+
+  it('is sent after an outage of the service, with nothing twice', async () => {
+    const { integrationId } = await integrate('outage');
+    await saveRecipe('8-OUTAGE', Buffer.from('stitches'));
+    gate.rule = () => ({
+      answer: { status: 503, headers: { 'x-ms-error-code': 'ServerBusy', 'retry-after': '1' } },
+    });
+
+    await associate('8-OUTAGE', '8004');
+    await eventually(
+      async () =>
+        expect(await deliveriesOf('8004', integrationId)).toMatchObject([
+          { state: 'retrying', code: 'THROTTLED' },
+        ]),
+      WITHIN,
+    );
+    gate.reset();
+
+    await eventually(
+      async () => expect(await deliveriesOf('8004', integrationId)).toMatchObject([{ state: 'succeeded' }]),
+      WITHIN,
+    );
+    const names = [...(await azurite.contents(CONTAINER)).keys()].filter((name) =>
+      name.startsWith('outage/'),
+    );
+    expect(names).toContain('outage/8004_ID_61_R_8-OUTAGE_Production-Front.dst');
+    expect(new Set(names).size).toBe(names.length);
+  });
+
+  it('leaves the signature in no log', async () => {
+    const signature = new URLSearchParams(connection.split('SharedAccessSignature=')[1]).get('sig') ?? '';
+    const folder = join(heddle.directory, 'logs');
+    const logs = await Promise.all(
+      (await readdir(folder)).map((name) => readFile(join(folder, name), 'utf8')),
+    );
+
+    expect(logs.join('')).toContain('delivery.attempted');
+    for (const secret of [signature, encodeURIComponent(signature), 'sig='])
+      expect(logs.join('')).not.toContain(secret);
+  });
+});
