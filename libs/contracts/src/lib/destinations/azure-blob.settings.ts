@@ -1,6 +1,7 @@
 import { z } from 'zod';
 
 import { SECRET_MASK } from './secret-settings.js';
+import { endpointOfUrl } from './settings-endpoint.js';
 import type { SettingsEndpoint } from './settings-endpoint.js';
 
 /** What a SAS connection string says: where the blob service is, and what lets us write there. */
@@ -198,13 +199,5 @@ export const AZURE_BLOB_ROUTING_SETTINGS: readonly (keyof AzureBlobSettings)[] =
 export function azureBlobEndpoint(settings: AzureBlobSettings): SettingsEndpoint | undefined {
   const { access } = readAzureConnectionString(settings['connection-string-secure']);
   if (access === undefined) return undefined;
-  const { protocol, hostname, port } = new URL(access.endpoint);
-  const scheme = protocol === 'https:' ? 'https' : 'http';
-  const standard = scheme === 'https' ? 443 : 80;
-  return {
-    setting: 'connection-string-secure',
-    scheme,
-    host: hostname,
-    port: port === '' ? standard : Number(port),
-  };
+  return endpointOfUrl('connection-string-secure', new URL(access.endpoint));
 }

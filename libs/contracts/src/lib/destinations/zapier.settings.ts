@@ -1,6 +1,7 @@
 import { z } from 'zod';
 
 import { SECRET_MASK } from './secret-settings.js';
+import { endpointOfUrl } from './settings-endpoint.js';
 import type { SettingsEndpoint } from './settings-endpoint.js';
 
 /** Settings of one Zapier integration, as the tenant enters them. Source: wire/drive.md 3.4, wire/zapier.md. */
@@ -29,15 +30,7 @@ export const ZAPIER_ROUTING_SETTINGS: readonly (keyof ZapierSettings)[] = ['hook
 /** Undefined for a hook that is masked: it was checked when it came. */
 export function zapierEndpoint({ 'hook-url': hookUrl }: ZapierSettings): SettingsEndpoint | undefined {
   const url = hookUrl === SECRET_MASK ? null : URL.parse(hookUrl);
-  if (url === null) return undefined;
-  const scheme = url.protocol === 'https:' ? 'https' : 'http';
-  const standard = scheme === 'https' ? 443 : 80;
-  return {
-    setting: 'hook-url',
-    scheme,
-    host: url.hostname,
-    port: url.port === '' ? standard : Number(url.port),
-  };
+  return url === null ? undefined : endpointOfUrl('hook-url', url);
 }
 
 /** Whether http or the host are allowed is for the guard to say: it knows what this installation opens. */
