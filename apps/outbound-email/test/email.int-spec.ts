@@ -203,8 +203,10 @@ describe('the e-mail destination', () => {
     const [mail] = server.mails;
     expect(mail?.attachments.map(({ name }) => name)).toEqual(['first.bin', 'third.bin']);
     expect(mail?.text).toMatch(/too large for this mail[^]*good for 7 days[^]*second\.bin[^]*big\.tiff/);
-    expect(mail?.text).toContain('https://hub.example/files/token-of-a-link/big.tiff');
-    expect(mail?.html).toContain('<a href="https://hub.example/files/token-of-a-link/second.bin">second.bin');
+    expect(mail?.text).toMatch(/ https:\/\/hub\.example\/files\/token-of-a-link[^/]*\/big\.tiff\n/);
+    expect(mail?.html).toMatch(
+      /<a href="https:\/\/hub\.example\/files\/token-of-a-link[^/]*\/second\.bin">second\.bin/,
+    );
     expect(
       receipts.map(({ name, sizeBytes, sha256, details }) => [
         name,
