@@ -120,6 +120,16 @@ describe('the Azure Blob destination', () => {
     expect(receipts).toMatchObject([{ name: 'a.txt', details: { etag: '"1"' } }]);
   });
 
+  it('writes the place as an address that leads there', async () => {
+    const container = new InMemoryContainer();
+    const prefix = 'Halle 1/50% #2?';
+
+    const { receipts } = await send(container, ['a.txt'], { ...SETTINGS, prefix });
+
+    expect([...container.blobs.keys()]).toEqual([`${prefix}/a.txt`]);
+    expect(receipts[0]?.location).toBe('https://press.blob.example/in/Halle%201/50%25%20%232%3F/a.txt');
+  });
+
   it('never lets a file name leave its prefix', () => {
     const fileNames = fc
       .stringMatching(/^[A-Za-z0-9._-]{1,40}$/)

@@ -51,7 +51,7 @@ export class AzureBlobDestination implements Destination<AzureBlobSettings> {
     for (let tries = 1; ; tries += 1) {
       try {
         const container = this.containers.of(integrationId, settings);
-        const location = `${container.address}/${encodeURI(blobName)}`;
+        const location = `${container.address}/${blobName.split('/').map(encodeURIComponent).join('/')}`;
         place = `writing ${location}`;
         const blob = new Upload(container, blobName, file, context, this.readAhead);
         const details = settings.overwrite ? await blob.replace() : await blob.create(place);
