@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import {
   existsSync,
@@ -25,7 +26,8 @@ import { SftpDestination } from '../src/sftp/sftp.destination.js';
 import { Ssh2SftpConnection } from '../src/sftp/ssh2-sftp.client.js';
 
 const PASSWORD = 'word-of-the-factory';
-const SILENCE_MS = 700;
+/** Long enough for a machine that is busy with other suites. */
+const SILENCE_MS = 1_500;
 const INTEGRATION = '0190a1b2-0000-7000-8000-00000000000a';
 
 function aDestination(
@@ -310,6 +312,43 @@ describe('SFTP settings against OpenSSH', () => {
 
     expect(pool.size).toBe(before + 1);
   });
+});
+
+/** A disk of its own that is soon full. Only root may mount one. */
+(process.getuid?.() === 0 ? describe : describe.skip)('OpenSSH on a full disk', () => {
+  let server: OpenSsh;
+  let directory: string;
+  const { destination } = aDestination();
+  beforeAll(async () => {
+    directory = await temporaryFolder('full');
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=256k', 'tmpfs', directory]);
+    server = await startOpenSsh({ directory });
+  });
+  afterAll(async () => {
+    await destination.close();
+    await server.close();
+    execFileSync('umount', [directory]);
+  });
+
+  it.each(['.', 'in'])(
+    'answers TARGET_FULL in the folder %s and leaves nothing half-written',
+    async (folder) => {
+      const settings: SftpSettings = {
+        host: '127.0.0.1',
+        port: server.port,
+        username: server.username,
+        'private-key-secret': server.privateKey,
+        'host-key-sha256': server.hostKeySha256,
+        directory: folder,
+      };
+      const run = (bytes: number): Promise<AttemptResult> =>
+        attempt(destination, aDelivery(settings, [aDeliveryFile('a.bin', randomBytes(bytes))]));
+
+      expect((await run(1_000_000)).error).toMatchObject({ code: 'TARGET_FULL', retryable: true });
+      expect(readdirSync(join(directory, folder)).filter((name) => name.includes('a.bin'))).toEqual([]);
+      expect((await run(10_000)).error).toBeUndefined();
+    },
+  );
 });
 
 describe('connections', () => {

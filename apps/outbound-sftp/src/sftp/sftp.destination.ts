@@ -194,7 +194,8 @@ class Upload {
     if (written ? !(error instanceof SftpFault && error.code === 'SFTP_SIZE') : !isUnexplained(error))
       return error;
     const free = await this.connection
-      .freeBytes(this.directory, AbortSignal.timeout(CLEANUP_MS))
+      // The server resolves no empty path.
+      .freeBytes(this.directory === '' ? '.' : this.directory, AbortSignal.timeout(CLEANUP_MS))
       .catch(() => undefined);
     if (free === undefined || free >= this.file.sizeBytes) return error;
     return new DestinationError('TARGET_FULL', `writing ${this.file.name}: the target has no room left`, {
