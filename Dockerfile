@@ -65,3 +65,7 @@ CMD ["node", "dist/apps/outbound-azure-blob/main.js"]
 FROM worker AS outbound-zapier
 COPY --from=build /app/dist/apps/outbound-zapier dist/apps/outbound-zapier
 CMD ["node", "dist/apps/outbound-zapier/main.js"]
+
+FROM worker AS outbound-s3
+COPY --from=build /app/dist/apps/outbound-s3 dist/apps/outbound-s3
+CMD ["node", "dist/apps/outbound-s3/main.js"]

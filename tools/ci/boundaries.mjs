@@ -45,6 +45,8 @@ const SHIPPED = {
   'apps/outbound-sftp':
     'contracts platform destination-kit destination-worker @nestjs/common ssh2 ssh2-sftp-client zod',
   'apps/outbound-zapier': 'contracts platform destination-kit destination-worker @nestjs/common zod',
+  'apps/outbound-s3':
+    'contracts platform destination-kit destination-worker @aws-sdk/client-s3 @nestjs/common @smithy/node-http-handler zod',
   'apps/e2e':
     'contracts platform messaging persistence testing destination-testing @nestjs/common fast-check zod',
   tools: `${LIBRARIES} @nestjs/common fast-check piscina zod`,

@@ -13,6 +13,7 @@ export { destinationSettings } from './lib/destinations/destination-settings.js'
 export type { DestinationSettings } from './lib/destinations/destination-settings.js';
 export { SECRET_MASK, isSecretSetting } from './lib/destinations/secret-settings.js';
 export type { SettingsEndpoint } from './lib/destinations/settings-endpoint.js';
+export { S3Settings, S3_ROUTING_SETTINGS, s3Endpoint } from './lib/destinations/s3.settings.js';
 export { SFTP_ROUTING_SETTINGS, SftpSettings } from './lib/destinations/sftp.settings.js';
 export { ZAPIER_ROUTING_SETTINGS, ZapierSettings } from './lib/destinations/zapier.settings.js';
 export { ASSOCIATION_RECEIVED, AssociationReceivedV1 } from './lib/events/association-received.v1.js';

@@ -110,6 +110,10 @@ export class HttpGate {
     const outgoing = forward(
       { host: '127.0.0.1', port: this.targetPort, method, path, headers, agent: false },
       (answered) => {
+        if (answer.destroyed || incoming.socket.destroyed) {
+          answered.destroy();
+          return;
+        }
         if (fault === 'lose-answer') {
           answered.resume().on('close', () => incoming.socket.destroy());
           return;

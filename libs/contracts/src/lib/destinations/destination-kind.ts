@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 /** Kinds of destination. One outbound worker serves each kind; the word also ends its topic. */
-export const DESTINATION_KINDS = ['email', 'sftp', 'azure-blob', 'zapier'] as const;
+export const DESTINATION_KINDS = ['email', 'sftp', 's3', 'azure-blob', 'zapier'] as const;
 export const DestinationKind = z.enum(DESTINATION_KINDS);
 export type DestinationKind = z.infer<typeof DestinationKind>;
 

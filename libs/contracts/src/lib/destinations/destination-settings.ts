@@ -3,6 +3,7 @@ import type { z } from 'zod';
 import { AZURE_BLOB_ROUTING_SETTINGS, AzureBlobSettings, azureBlobEndpoint } from './azure-blob.settings.js';
 import type { DestinationKind } from './destination-kind.js';
 import { EMAIL_ROUTING_SETTINGS, EmailSettings } from './email.settings.js';
+import { S3Settings, S3_ROUTING_SETTINGS, s3Endpoint } from './s3.settings.js';
 import type { SettingsEndpoint } from './settings-endpoint.js';
 import { SFTP_ROUTING_SETTINGS, SftpSettings, sftpEndpoint } from './sftp.settings.js';
 import { ZAPIER_ROUTING_SETTINGS, ZapierSettings, zapierEndpoint } from './zapier.settings.js';
@@ -27,6 +28,7 @@ export const destinationSettings: Readonly<Record<DestinationKind, DestinationSe
   sftp: of(SftpSettings, SFTP_ROUTING_SETTINGS, sftpEndpoint),
   'azure-blob': of(AzureBlobSettings, AZURE_BLOB_ROUTING_SETTINGS, azureBlobEndpoint),
   zapier: of(ZapierSettings, ZAPIER_ROUTING_SETTINGS, zapierEndpoint),
+  s3: of(S3Settings, S3_ROUTING_SETTINGS, s3Endpoint),
 };
 
 function of<TSettings extends Members>(
