@@ -26,5 +26,5 @@ export { guardedAgents } from './lib/guarded-agents.js';
 export type { GuardedAgents } from './lib/guarded-agents.js';
 export { UrlSources, expectFile, requestSource, sourceError, sourceUnavailable } from './lib/http-source.js';
 export type { SourceRequest } from './lib/http-source.js';
-export { retryAfterMs } from './lib/retry-after.js';
+export { readRetryAfter } from './lib/retry-after.js';
 export { sideBySide } from './lib/side-by-side.js';

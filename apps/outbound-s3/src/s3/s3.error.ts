@@ -1,4 +1,4 @@
-import { DestinationError, retryAfterMs } from '@heddle/destination-kit';
+import { DestinationError, readRetryAfter } from '@heddle/destination-kit';
 import type { DestinationErrorCode } from '@heddle/destination-kit';
 
 /**
@@ -117,7 +117,7 @@ const CUTS: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE']);
  */
 export function toDestinationError(error: unknown, place: string): DestinationError {
   if (error instanceof DestinationError) return error;
-  const wait = retryAfterMs(headersOf(error)?.['retry-after']);
+  const wait = readRetryAfter(headersOf(error)?.['retry-after']);
   return new DestinationError(deliveryCodeOf(error), place, {
     cause: error,
     ...(wait !== undefined && { retryAfterMs: wait }),

@@ -3,7 +3,7 @@ import { DestinationError } from '@heddle/destination-kit';
 import { describe, expect, it } from '@jest/globals';
 
 import { HookRefusal, HookSilence, StaleConnection } from './hook.client.js';
-import { readRetryAfter, toDestinationError } from './zapier.error.js';
+import { toDestinationError } from './zapier.error.js';
 
 const answered = (status: number, retryAfter?: string): HookRefusal =>
   new HookRefusal({ status, retryAfter });
@@ -66,34 +66,5 @@ describe('errors of a hook', () => {
   it('carry how long to wait, whatever the status', () => {
     expect(toDestinationError(answered(503, '120'), 'delivering').retryAfterMs).toBe(120_000);
     expect(toDestinationError(answered(503), 'delivering').retryAfterMs).toBeUndefined();
-  });
-});
-
-describe('Retry-After', () => {
-  const now = Date.parse('2026-11-20T10:00:00Z');
-
-  it.each([
-    ['120', 120_000],
-    [' 0 ', 0],
-    ['Fri, 20 Nov 2026 10:01:30 GMT', 90_000],
-    ['Friday, 20-Nov-26 10:01:30 GMT', 90_000],
-    ['Fri Nov 20 10:01:30 2026 GMT', 90_000],
-    ['Fri, 20 Nov 2026 09:00:00 GMT', 0],
-  ])('asks for a wait with %s', (text, waitMs) => {
-    expect(readRetryAfter(text, now)).toBe(waitMs);
-  });
-
-  it.each([
-    '',
-    'soon',
-    '-5',
-    '1.5',
-    '12 s',
-    '99999999999',
-    '2026-11-20',
-    '2026-11-20T10:01:30Z',
-    'Fri, later',
-  ])('asks for nothing with "%s"', (text) => {
-    expect(readRetryAfter(text, now)).toBeUndefined();
   });
 });

@@ -1,4 +1,4 @@
-import { DestinationError } from '@heddle/destination-kit';
+import { DestinationError, readRetryAfter } from '@heddle/destination-kit';
 import type { DestinationErrorCode } from '@heddle/destination-kit';
 
 import { HookRefusal } from './hook.client.js';
@@ -66,14 +66,4 @@ function codeOf(error: unknown): DestinationErrorCode {
   if (typeof code === 'string') return CODES.get(code) ?? (BROKEN.test(code) ? 'UNAVAILABLE' : 'UNKNOWN');
   if (typeof code !== 'number') return 'UNKNOWN';
   return CODES.get(code) ?? CLASSES.get(Math.floor(code / 100)) ?? 'UNKNOWN';
-}
-
-/** Seconds or a date; anything else asks for nothing. Source: RFC 9110, section 10.2.3. */
-export function readRetryAfter(text: string | undefined, now: number): number | undefined {
-  if (text === undefined) return undefined;
-  const trimmed = text.trim();
-  if (/^\d{1,10}$/.test(trimmed)) return Number(trimmed) * 1_000;
-  // `Date.parse` also takes `2026` or `-5` for dates: HTTP's own form begins with the day of the week.
-  const at = /^[A-Z][a-z]{2,8},? /.test(trimmed) ? Date.parse(trimmed) : Number.NaN;
-  return Number.isNaN(at) ? undefined : Math.max(0, at - now);
 }

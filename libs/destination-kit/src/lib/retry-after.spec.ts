@@ -1,19 +1,32 @@
 import { describe, expect, it } from '@jest/globals';
 
-import { retryAfterMs } from './retry-after.js';
+import { readRetryAfter } from './retry-after.js';
 
-const NOW = Date.parse('2026-03-04T10:20:30Z');
+describe('Retry-After', () => {
+  const now = Date.parse('2026-11-20T10:00:00Z');
 
-describe('a Retry-After header', () => {
   it.each([
     ['120', 120_000],
     [' 0 ', 0],
-    ['Wed, 04 Mar 2026 10:21:00 GMT', 30_000],
-    ['Wed, 04 Mar 2026 10:20:00 GMT', 0],
-  ])('of %j asks for a wait', (header, waitMs) => expect(retryAfterMs(header, NOW)).toBe(waitMs));
+    ['Fri, 20 Nov 2026 10:01:30 GMT', 90_000],
+    ['Friday, 20-Nov-26 10:01:30 GMT', 90_000],
+    ['Fri Nov 20 10:01:30 2026 GMT', 90_000],
+    ['Fri, 20 Nov 2026 09:00:00 GMT', 0],
+  ])('asks for a wait with %s', (text, waitMs) => {
+    expect(readRetryAfter(text, now)).toBe(waitMs);
+  });
 
-  it.each([undefined, '', 'soon', '-5', '1.5', 'Wed, nonsense', '9'.repeat(20)])(
-    'of %j asks for nothing',
-    (header) => expect(retryAfterMs(header, NOW)).toBeUndefined(),
-  );
+  it.each([
+    '',
+    'soon',
+    '-5',
+    '1.5',
+    '12 s',
+    '99999999999',
+    '2026-11-20',
+    '2026-11-20T10:01:30Z',
+    'Fri, later',
+  ])('asks for nothing with "%s"', (text) => {
+    expect(readRetryAfter(text, now)).toBeUndefined();
+  });
 });
