@@ -76,14 +76,19 @@ export class LedgerRun {
     const { orders, perSecond } = this.plan;
     const startedAt = performance.now();
     const work: Promise<void>[] = [];
+    const begin = (...parts: readonly Promise<void>[]): void => {
+      // All are awaited at the end; one that fails before must not end the process.
+      for (const part of parts) part.catch(() => undefined);
+      work.push(...parts);
+    };
     for (let index = 0; index < orders; index += 1) {
       const dueMs = (index / perSecond) * 1_000;
       await delay(Math.max(0, dueMs - (performance.now() - startedAt)));
-      work.push(this.postOrder(index));
+      begin(this.postOrder(index));
       if (index === Math.floor(orders / 3))
-        work.push(...this.late.map((recipe) => this.postRecipe(this.recipeId(recipe), 1)));
+        begin(...this.late.map((recipe) => this.postRecipe(this.recipeId(recipe), 1)));
       if (index % Math.floor(orders / (CHANGED_RECIPES + 1)) === 0 && index > orders / 3) {
-        work.push(this.postRecipe(this.recipeId(index), 2));
+        begin(this.postRecipe(this.recipeId(index), 2));
       }
     }
     await Promise.all(work);
