@@ -118,10 +118,6 @@ export class HttpGate {
           answered.resume().on('close', () => incoming.socket.destroy());
           return;
         }
-        if (answer.destroyed) {
-          answered.destroy();
-          return;
-        }
         answer.writeHead(answered.statusCode ?? 502, answered.headers);
         pipeline(answered, answer, () => undefined);
       },
