@@ -18,6 +18,7 @@ import { z } from 'zod';
 
 import { Caller, RequirePermission, ServiceTokenGuard } from '@heddle/access';
 import {
+  DESTINATION_KINDS,
   IntegrationDecision,
   IntegrationPatch,
   IntegrationsQuery,
@@ -183,9 +184,9 @@ export class DestinationController {
   @Get()
   list(): { items: { destination: string; settings: Record<string, unknown> }[] } {
     return {
-      items: Object.entries(destinationSettings).map(([destination, { schema }]) => ({
+      items: DESTINATION_KINDS.map((destination) => ({
         destination,
-        settings: jsonSchemaOf(schema, 'input'),
+        settings: jsonSchemaOf(destinationSettings[destination].schema, 'input'),
       })),
     };
   }

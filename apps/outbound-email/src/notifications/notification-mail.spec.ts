@@ -58,7 +58,7 @@ describe('the mail to a notification list', () => {
     const delivery = aDelivery({ order: null, recipeIds: ['DRIVE-001'] });
     const { subject } = notificationMail({
       kind: 'failed',
-      integration: { description: ' ', destination: 's3' as never },
+      integration: { description: ' ', destination: 's3' },
       delivery,
     });
     expect(subject).toBe('Recipe DRIVE-001 could not be delivered: s3');
