@@ -139,3 +139,11 @@ export {
   topicCatalogue,
 } from './lib/topics.js';
 export type { TopicSpec } from './lib/topics.js';
+export {
+  MAX_TICKET_PATH_CHARACTERS,
+  TICKET_PAPERS,
+  TicketPaper,
+  TicketQuery,
+  ticketPath,
+} from './lib/tickets.js';
+export type { TicketOrderData } from './lib/tickets.js';

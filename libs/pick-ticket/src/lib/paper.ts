@@ -1,5 +1,7 @@
 import PDFDocument from 'pdfkit';
 
+import type { TicketPaper } from '@heddle/contracts';
+
 import type { Code } from './codes.js';
 import type { FontBook } from './font-book.js';
 import type { Weight } from './font-store.js';
@@ -7,10 +9,7 @@ import type { PreviewImage } from './preview-image.js';
 import { layoutText } from './text-layout.js';
 import type { TextBlock } from './text-layout.js';
 
-export const PAPERS = ['a4', 'letter'] as const;
-export type PaperSize = (typeof PAPERS)[number];
-
-const SIZES: Readonly<Record<PaperSize, readonly [width: number, height: number]>> = {
+const SIZES: Readonly<Record<TicketPaper, readonly [width: number, height: number]>> = {
   a4: [595.28, 841.89],
   letter: [612, 792],
 };
@@ -38,7 +37,7 @@ export class Paper {
   private readonly blocks = new Map<string, TextBlock>();
 
   constructor(
-    size: PaperSize,
+    size: TicketPaper,
     info: DocumentInfo,
     private readonly book: FontBook,
   ) {
@@ -176,7 +175,7 @@ export class Paper {
 
   /** An image as the library keeps those that it has opened itself. Its own reader of PNG takes most of a ticket's time. */
   private pixels(image: PreviewImage & { readonly kind: 'pixels' }): object {
-    const { width, height, colours, data } = image;
+    const { width, height, colours, data, alpha } = image;
     this.images += 1;
     const opened = {
       label: `P${String(this.images)}`,
@@ -184,16 +183,19 @@ export class Paper {
       height,
       obj: null as object | null,
       embed: (pdf: PDFKit.PDFDocument): void => {
-        const object = pdf.ref({
+        const head = (components: 1 | 3): Record<string, unknown> => ({
           Type: 'XObject',
           Subtype: 'Image',
           BitsPerComponent: 8,
           Width: width,
           Height: height,
-          ColorSpace: colours === 1 ? 'DeviceGray' : 'DeviceRGB',
+          ColorSpace: components === 1 ? 'DeviceGray' : 'DeviceRGB',
           Filter: 'FlateDecode',
-          DecodeParms: { Predictor: 15, Colors: colours, BitsPerComponent: 8, Columns: width },
+          DecodeParms: { Predictor: 15, Colors: components, BitsPerComponent: 8, Columns: width },
         });
+        const mask = alpha === undefined ? undefined : pdf.ref(head(1));
+        mask?.end(alpha);
+        const object = pdf.ref({ ...head(colours), ...(mask !== undefined && { SMask: mask }) });
         opened.obj = object;
         object.end(data);
       },

@@ -2,17 +2,14 @@ import { deflateSync, inflateSync } from 'node:zlib';
 
 import { PNG } from 'pngjs';
 
+import { imageTypeOf } from './image-type.js';
+
 /** Most pixels that are decoded: 64 MB of memory. */
 const MAX_PIXELS = 16_000_000;
 /** Wider than this is more than a printer shows at the size of a preview. */
 const WIDE_PIXELS = 1_600;
-const SIGNATURE = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
-
-/** PNG or JPEG by its first bytes, whatever its name and type say. */
-export function imageTypeOf(bytes: Uint8Array): 'png' | 'jpeg' | undefined {
-  if (SIGNATURE.equals(bytes.subarray(0, 8))) return 'png';
-  return bytes[0] === 0xff && bytes[1] === 0xd8 && bytes[2] === 0xff ? 'jpeg' : undefined;
-}
+/** Lines that hold differences pack nearly as well at the first level as at the last. */
+const QUICKLY = { level: 1 } as const;
 
 /** What a PDF holds of an image. */
 export type PreviewImage =
@@ -24,10 +21,12 @@ export type PreviewImage =
       readonly colours: 1 | 3;
       /** 8 bits a colour, in lines as in a PNG: each starts with the way in which it is written. Deflated. */
       readonly data: Buffer;
+      /** How much of each pixel is seen, in the same form. All of it where this is missing. */
+      readonly alpha?: Buffer;
     };
 
 /**
- * A preview as the PDF takes it: JPEG and opaque PNG as they are, anything else on white paper. Undefined for what is no
+ * A preview as the PDF takes it: JPEG and opaque PNG as they are, PNG with alpha in two parts, anything else on white. Undefined for what is no
  * image, is damaged, or is too large to be looked at.
  */
 export function preparePreview(given: Uint8Array): PreviewImage | undefined {
@@ -66,13 +65,14 @@ function preparePng(bytes: Buffer): PreviewImage | undefined {
     const isWhole = inflateSync(data, { maxOutputLength: size }).length === size;
     return isWhole ? { kind: 'pixels', width, height, colours, data } : undefined;
   }
-  if (kind === 'rgba') {
+  if (kind === 'rgba' && width <= WIDE_PIXELS) {
     const size = (width * 4 + 1) * height;
     const lines = inflateSync(data, { maxOutputLength: size });
-    return lines.length === size ? onPaper(unfiltered(lines, width, height), width, height) : undefined;
+    return lines.length === size ? inTwoParts(lines, width, height) : undefined;
   }
   const decoded = PNG.sync.read(bytes);
-  return onPaper(decoded.data, decoded.width, decoded.height);
+  // A copy begins where a word may begin.
+  return onPaper(Uint8Array.from(decoded.data), decoded.width, decoded.height);
 }
 
 function pngHead(bytes: Buffer): PngHead | undefined {
@@ -95,102 +95,102 @@ function pngHead(bytes: Buffer): PngHead | undefined {
 }
 
 /**
- * Pixels of four bytes from lines that say how they are written. Source: PNG specification, 9.2. The same as the library
- * does, in a quarter of the time.
+ * Colours and alpha apart, without decoding: in whatever way a line is written, each byte of a pixel depends on the same byte
+ * of its neighbours only. Source: PNG specification, 9.2.
  */
-function unfiltered(lines: Buffer, width: number, height: number): Uint8Array {
-  const rowBytes = width * 4;
-  const pixels = new Uint8Array(rowBytes * height);
-  const nothing = new Uint8Array(rowBytes);
+function inTwoParts(lines: Buffer, width: number, height: number): PreviewImage {
+  const colours = new Uint8Array((width * 3 + 1) * height);
+  const alpha = new Uint8Array((width + 1) * height);
+  let from = 0;
+  let toColour = 0;
+  let toAlpha = 0;
   for (let row = 0; row < height; row += 1) {
-    const from = row * (rowBytes + 1) + 1;
-    const to = row * rowBytes;
-    const filter = lines[from - 1] ?? 0;
-    // Above the first line and left of the first pixel is nothing.
-    const above = row === 0 ? nothing : pixels.subarray(to - rowBytes, to);
-    const line = pixels.subarray(to, to + rowBytes);
-    line.set(lines.subarray(from, from + rowBytes));
-    unfilter(filter, line, above);
+    const filter = lines[from] ?? 0;
+    colours[toColour] = filter;
+    alpha[toAlpha] = filter;
+    from += 1;
+    toColour += 1;
+    toAlpha += 1;
+    for (let column = 0; column < width; column += 1) {
+      colours[toColour] = lines[from] ?? 0;
+      colours[toColour + 1] = lines[from + 1] ?? 0;
+      colours[toColour + 2] = lines[from + 2] ?? 0;
+      alpha[toAlpha] = lines[from + 3] ?? 0;
+      from += 4;
+      toColour += 3;
+      toAlpha += 1;
+    }
   }
-  return pixels;
+  return {
+    kind: 'pixels',
+    width,
+    height,
+    colours: 3,
+    data: deflateSync(colours, QUICKLY),
+    alpha: deflateSync(alpha, QUICKLY),
+  };
 }
 
-function unfilter(filter: number, line: Uint8Array, above: Uint8Array): void {
-  const size = line.length;
-  switch (filter) {
-    case 1:
-      for (let at = 4; at < size; at += 1) line[at] = at8(line, at) + at8(line, at - 4);
-      break;
-    case 2:
-      for (let at = 0; at < size; at += 1) line[at] = at8(line, at) + at8(above, at);
-      break;
-    case 3:
-      for (let at = 0; at < size; at += 1)
-        line[at] = at8(line, at) + (((at < 4 ? 0 : at8(line, at - 4)) + at8(above, at)) >> 1);
-      break;
-    case 4:
-      for (let at = 0; at < 4; at += 1) line[at] = at8(line, at) + at8(above, at);
-      for (let at = 4; at < size; at += 1)
-        line[at] = at8(line, at) + paeth(at8(line, at - 4), at8(above, at), at8(above, at - 4));
-      break;
-    default:
-    // 0: written as they are.
-  }
-}
-
-/** Every loop here stays within the bounds. */
-function at8(bytes: Uint8Array, at: number): number {
-  return bytes[at] ?? 0;
-}
-
-function paeth(left: number, above: number, corner: number): number {
-  const toLeft = Math.abs(above - corner);
-  const toAbove = Math.abs(left - corner);
-  const toCorner = Math.abs(left + above - 2 * corner);
-  if (toLeft <= toAbove && toLeft <= toCorner) return left;
-  return toAbove <= toCorner ? above : corner;
-}
-
-/** Transparent parts become white, and what is larger than a printer shows becomes smaller. */
+/**
+ * Transparent parts become white, and what is larger than a printer shows becomes smaller. Each line says how it is
+ * written: by the difference to the pixel on the left (1), which packs well and quickly.
+ */
 function onPaper(rgba: Uint8Array, width: number, height: number): PreviewImage {
   const step = Math.max(1, Math.floor(Math.max(width, height) / (WIDE_PIXELS / 2)));
   const [columns, rows] = [Math.max(1, Math.floor(width / step)), Math.max(1, Math.floor(height / step))];
-  // Each line says how it is written: by the difference to the pixel on the left (1), which packs well and quickly.
-  const lines = Buffer.alloc((columns * 3 + 1) * rows);
-  const area = step * step * 255;
+  const pixels = new Uint32Array(rgba.buffer, rgba.byteOffset, width * height);
+  const lines = new Uint8Array((columns * 3 + 1) * rows);
   let to = 0;
   for (let row = 0; row < rows; row += 1) {
     lines[to] = 1;
     to += 1;
-    let [redBefore, greenBefore, blueBefore] = [0, 0, 0];
+    let before = 0;
     for (let column = 0; column < columns; column += 1) {
-      let red = 0;
-      let green = 0;
-      let blue = 0;
-      let paper = 0;
-      for (let y = 0; y < step; y += 1) {
-        let from = ((row * step + y) * width + column * step) * 4;
-        for (let x = 0; x < step; x += 1, from += 4) {
-          const alpha = at8(rgba, from + 3);
-          red += at8(rgba, from) * alpha;
-          green += at8(rgba, from + 1) * alpha;
-          blue += at8(rgba, from + 2) * alpha;
-          paper += 255 - alpha;
-        }
-      }
-      paper *= 255;
-      red = ((red + paper) / area) | 0;
-      green = ((green + paper) / area) | 0;
-      blue = ((blue + paper) / area) | 0;
-      lines[to] = red - redBefore;
-      lines[to + 1] = green - greenBefore;
-      lines[to + 2] = blue - blueBefore;
-      [redBefore, greenBefore, blueBefore] = [red, green, blue];
+      const pixel =
+        step === 1
+          ? opaque(pixels[row * width + column] ?? 0)
+          : average(pixels, width, { x: column * step, y: row * step, step });
+      lines[to] = pixel - before;
+      lines[to + 1] = (pixel >> 8) - (before >> 8);
+      lines[to + 2] = (pixel >> 16) - (before >> 16);
+      before = pixel;
       to += 3;
     }
   }
-  const data = deflateSync(lines, { level: 1 });
+  const data = deflateSync(lines, QUICKLY);
   return { kind: 'pixels', width: columns, height: rows, colours: 3, data };
+}
+
+/** From 0xaabbggrr, as its bytes stand in memory, to 0xbbggrr on white. */
+function opaque(pixel: number): number {
+  const alpha = pixel >>> 24;
+  if (alpha === 255) return pixel & 0xffffff;
+  if (alpha === 0) return 0xffffff;
+  const paper = 255 * (255 - alpha);
+  const red = (((pixel & 0xff) * alpha + paper) / 255) | 0;
+  const green = ((((pixel >> 8) & 0xff) * alpha + paper) / 255) | 0;
+  const blue = ((((pixel >> 16) & 0xff) * alpha + paper) / 255) | 0;
+  return (blue << 16) | (green << 8) | red;
+}
+
+function average(
+  pixels: Uint32Array,
+  width: number,
+  { x, y, step }: { readonly x: number; readonly y: number; readonly step: number },
+): number {
+  let red = 0;
+  let green = 0;
+  let blue = 0;
+  for (let row = y; row < y + step; row += 1) {
+    for (let column = x; column < x + step; column += 1) {
+      const pixel = opaque(pixels[row * width + column] ?? 0);
+      red += pixel & 0xff;
+      green += (pixel >> 8) & 0xff;
+      blue += pixel >> 16;
+    }
+  }
+  const area = step * step;
+  return (((blue / area) | 0) << 16) | (((green / area) | 0) << 8) | ((red / area) | 0);
 }
 
 /** The frame header of a JPEG says how large it is; where none is found, nothing would be shown. */

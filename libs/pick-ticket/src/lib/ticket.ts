@@ -1,4 +1,4 @@
-import type { PaperSize } from './paper.js';
+import type { TicketPaper } from '@heddle/contracts';
 
 /** What is about the order: the ticket of a recipe alone has none. */
 export interface TicketOrder {
@@ -18,7 +18,7 @@ export interface TicketInput {
   /** JSON text of the recipe document, as it was sent. */
   readonly document: string;
   readonly order: TicketOrder | null;
-  readonly paper: PaperSize;
+  readonly paper: TicketPaper;
   /** PNG or JPEG bytes in the order of the document's views; null leaves a labelled empty frame. */
   readonly previews: readonly (Uint8Array | null)[];
 }
