@@ -12,7 +12,7 @@ import { pathToFileURL } from 'node:url';
 
 const root = resolve(import.meta.dirname, '../..');
 const STAMP = 'dist/.build.json';
-const ENTRIES = ['main', 'migrate', 'admin', 'bench'];
+const ENTRIES = ['main', 'migrate', 'admin', 'bench', 'ticket-thread'];
 /** Changes to these change every output. */
 const SETTINGS = ['tools/build/build.mjs', 'tsconfig.base.json', 'package-lock.json'];
 

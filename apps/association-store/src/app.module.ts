@@ -3,6 +3,7 @@ import type { DynamicModule } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 
 import { ServiceTokens } from '@heddle/access';
+import { AddressGuard, UrlSources } from '@heddle/destination-kit';
 import { KafkaPublisher, kafkaOptions } from '@heddle/messaging';
 import { OutboxRelay, SchemaWatch } from '@heddle/persistence';
 import type { Platform } from '@heddle/platform';
@@ -17,13 +18,19 @@ import { RecipeConsumer } from './recipes/recipe.consumer.js';
 import { RecipeController } from './recipes/recipe.controller.js';
 import { storeDataSource } from './schema/data-source.js';
 import { SCHEMA } from './schema/migrations.js';
-import { HISTORY_DAYS, PUBLIC_URL } from './tokens.js';
+import { PREVIEWS_WITHIN_MS, PreviewSource } from './tickets/preview-source.js';
+import { TicketThreads } from './tickets/ticket-threads.js';
+import { TicketController } from './tickets/ticket.controller.js';
+import { TicketMetrics } from './tickets/ticket.metrics.js';
+import { TicketService } from './tickets/ticket.service.js';
+import { HISTORY_DAYS, PUBLIC_URL, TICKET_PAPER } from './tokens.js';
 
 export const SERVICE = 'association-store';
 
 @Module({})
 export class AppModule {
-  static forRoot(config: Config, platform: Platform): DynamicModule {
+  /** @param ticketThread file that a thread of tickets runs. */
+  static forRoot(config: Config, platform: Platform, ticketThread: string): DynamicModule {
     const { logger, metrics, health } = platform;
     const dataSource = storeDataSource(config, logger);
     const publisher = new KafkaPublisher({ kafka: kafkaOptions(config, SERVICE), logger, metrics });
@@ -36,9 +43,26 @@ export class AppModule {
       metrics,
       health,
     });
+    const threads = new TicketThreads({
+      file: ticketThread,
+      threads: config.TICKET_THREADS,
+      timeoutMs: config.TICKET_TIMEOUT_MS,
+    });
+    const sources = new UrlSources({
+      guard: new AddressGuard({
+        allowed: config.OUTBOUND_ALLOWED_ADDRESSES,
+        ownOrigins: [
+          config.PUBLIC_URL.origin,
+          `http://${config.HOST}:${String(config.PORT)}`,
+          ...(config.DISPATCHER_URL === undefined ? [] : [config.DISPATCHER_URL]),
+        ],
+      }),
+      connectTimeoutMs: PREVIEWS_WITHIN_MS,
+      silenceTimeoutMs: PREVIEWS_WITHIN_MS,
+    });
     return {
       module: AppModule,
-      controllers: [OrderConsumer, RecipeConsumer, OrderController, RecipeController],
+      controllers: [OrderConsumer, RecipeConsumer, OrderController, RecipeController, TicketController],
       providers: [
         { provide: DataSource, useValue: dataSource },
         { provide: SchemaWatch, useValue: new SchemaWatch(dataSource, logger) },
@@ -47,6 +71,12 @@ export class AppModule {
         { provide: ServiceTokens, useValue: new ServiceTokens(config.SERVICE_TOKEN_KEYS) },
         { provide: PUBLIC_URL, useValue: config.PUBLIC_URL },
         { provide: HISTORY_DAYS, useValue: config.HISTORY_DAYS },
+        { provide: TICKET_PAPER, useValue: config.TICKET_PAPER },
+        { provide: TicketThreads, useValue: threads },
+        { provide: UrlSources, useValue: sources },
+        { provide: PreviewSource, useValue: new PreviewSource(sources) },
+        TicketMetrics,
+        TicketService,
         StoreMetrics,
         Linker,
         Lifecycle,

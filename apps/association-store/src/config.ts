@@ -1,3 +1,5 @@
+import { TICKET_PAPERS } from '@heddle/contracts';
+import { AllowedAddressesSetting } from '@heddle/destination-kit';
 import { kafkaConfig } from '@heddle/messaging';
 import { databaseConfig } from '@heddle/persistence';
 import { serviceConfig } from '@heddle/platform';
@@ -15,6 +17,29 @@ export const Config = z.object({
     .url({ protocol: /^https?$/ })
     .transform((text) => new URL(text))
     .describe('Base address under which the outside reaches the hub; recipe addresses start with it.'),
+  DISPATCHER_URL: z
+    .url({ protocol: /^https?$/ })
+    .optional()
+    .describe('Internal address of the dispatcher; previews are never fetched from there.'),
+  OUTBOUND_ALLOWED_ADDRESSES: AllowedAddressesSetting,
+  TICKET_PAPER: z
+    .enum(TICKET_PAPERS)
+    .default('a4')
+    .describe('Paper of pick tickets: a4 or letter, where a request asks for no other.'),
+  TICKET_THREADS: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(64)
+    .default(2)
+    .describe('Pick tickets drawn at one time, each in a thread of its own; idle threads end.'),
+  TICKET_TIMEOUT_MS: z.coerce
+    .number()
+    .int()
+    .min(500)
+    .max(60_000)
+    .default(15_000)
+    .describe('Longest drawing of one pick ticket, in milliseconds; its thread is ended then.'),
   HISTORY_DAYS: z.coerce
     .number()
     .int()

@@ -1,3 +1,5 @@
+import { fileURLToPath } from 'node:url';
+
 import { TOPIC, topicCatalogue } from '@heddle/contracts';
 import { KafkaServer, kafkaOptions } from '@heddle/messaging';
 import { faultOf } from '@heddle/persistence';
@@ -13,7 +15,11 @@ export interface StoreOptions {
   readonly config: Config;
   readonly logger?: Logger;
   readonly handleSignals?: boolean;
+  /** File that a thread of tickets runs: the one that is built beside this, unless a test brings its own. */
+  readonly ticketThread?: string;
 }
+
+const TICKET_THREAD = fileURLToPath(new URL('./ticket-thread.js', import.meta.url));
 
 export async function startStore({ config, ...options }: StoreOptions): Promise<RunningService> {
   const logger = options.logger ?? createLogger({ service: SERVICE, level: config.LOG_LEVEL });
@@ -25,7 +31,7 @@ export async function startStore({ config, ...options }: StoreOptions): Promise<
     ...(options.handleSignals === undefined ? {} : { handleSignals: options.handleSignals }),
     module: (given) => {
       platform = given;
-      return AppModule.forRoot(config, given);
+      return AppModule.forRoot(config, given, options.ticketThread ?? TICKET_THREAD);
     },
     strategies: () => {
       if (platform === undefined) throw new TypeError('starting consumers without a platform');

@@ -2,3 +2,5 @@
 export const PUBLIC_URL = Symbol('PublicUrl');
 /** Days without a change after which history is deleted: `number`. */
 export const HISTORY_DAYS = Symbol('HistoryDays');
+/** Paper of tickets where nobody asks for another one: `TicketPaper`. */
+export const TICKET_PAPER = Symbol('TicketPaper');

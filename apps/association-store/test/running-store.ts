@@ -21,6 +21,7 @@ import { Config } from '../src/config.js';
 import { startStore } from '../src/store.js';
 
 import { ACCEPTED_AT, quiet } from './support.js';
+import { buildTicketThread } from './ticket-thread.js';
 
 const common = { tenant: 'demo', channel: 'default', acceptedAt: ACCEPTED_AT, requestId: 'r' };
 
@@ -43,7 +44,12 @@ export class RunningStore {
     await createTopics(topicCatalogue, { kafka, logger: quiet, partitions: 2 });
     const publisher = new KafkaPublisher({ kafka, logger: quiet, metrics: new Registry() });
     await publisher.connect();
-    const service = await startStore({ config, logger: quiet, handleSignals: false });
+    const service = await startStore({
+      config,
+      logger: quiet,
+      handleSignals: false,
+      ticketThread: await buildTicketThread(),
+    });
     return new RunningStore(config, kafka, publisher, service, new ServiceTokens(config.SERVICE_TOKEN_KEYS));
   }
 

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
-import { OrderPage, OrderWithVersions, TOPIC } from '@heddle/contracts';
+import { OrderPage, OrderWithVersions, TOPIC, ticketPath } from '@heddle/contracts';
 import { runMigrations } from '@heddle/persistence';
 import { traceIdOf } from '@heddle/platform';
 import { createDatabase, eventually } from '@heddle/testing';
@@ -86,6 +86,40 @@ describe('the running store', () => {
     expect(recipeEtag).toMatch(/^"[0-9a-f]{64}"$/);
     const unchanged = await store.get('/recipe/DRIVE-001.json', { headers: { 'if-none-match': recipeEtag } });
     expect(unchanged.status).toBe(304);
+  }, 60_000);
+
+  it('draws the ticket of a recipe, and that of an order from what its address says', async () => {
+    await store.save('CAP.1', '{"id":"CAP.1","name":"Team Cap","components":[{"code":"P1"}]}');
+    const read = await eventually(async () => {
+      const answer = await store.get('/recipe/CAP.1.pdf');
+      expect(answer.status).toBe(200);
+      return answer;
+    }, WITHIN);
+    expect(read.headers.get('content-type')).toBe('application/pdf');
+    expect(read.headers.get('content-disposition')).toBe('inline; filename="CAP.1-Ticket.pdf"');
+    const bytes = Buffer.from(await read.arrayBuffer());
+    expect(bytes.subarray(0, 5).toString()).toBe('%PDF-');
+    expect(Number(read.headers.get('content-length'))).toBe(bytes.length);
+    const etag = read.headers.get('etag')!;
+    const again = await store.get('/recipe/CAP.1.pdf', { headers: { 'if-none-match': etag } });
+    expect([again.status, await again.text()]).toEqual([304, '']);
+    expect((await store.get('/recipe/CAP.1.pdf?paper=letter')).headers.get('etag')).not.toBe(etag);
+
+    const recipe = { tenant: 'demo', recipeId: 'CAP.1', version: 1 };
+    const order = { orderNumber: '10/22', orderId: null, items: [{ itemId: 'a', itemQuantity: 2 }] };
+    const ticket = await store.get(ticketPath(recipe, order));
+    expect([ticket.status, ticket.headers.get('content-type')]).toEqual([200, 'application/pdf']);
+    // What is about the order does not leak into the public ticket, which takes no such query.
+    expect(ticket.headers.get('etag')).not.toBe(etag);
+    expect((await store.get('/recipe/CAP.1.pdf?orderNumber=10/22')).headers.get('etag')).toBe(etag);
+    expect((await store.get(ticketPath(recipe, null))).headers.get('etag')).toBe(etag);
+
+    expect((await store.get('/recipe/CAP.1.pdf?paper=a3')).status).toBe(400);
+    expect((await store.get(ticketPath(recipe, null), { tenant: 'other' })).status).toBe(404);
+    expect((await store.get(ticketPath({ ...recipe, version: 2 }, null))).status).toBe(404);
+    expect((await store.get('/recipe/NOTHING.pdf')).status).toBe(404);
+    expect((await store.get('/recipe/CAP.1.pdf', { permissions: ['orders:read'] })).status).toBe(403);
+    expect((await store.getBare(ticketPath(recipe, order))).status).toBe(401);
   }, 60_000);
 
   it('publishes nothing for what it has been told before', async () => {

@@ -190,7 +190,7 @@ describe('bad input', () => {
 
   it('answers 404, 405, a broken address and what is not HTTP with problems', async () => {
     expect((await problem(await fetch(`${gateway.url}/api/v2/nothing`))).status).toBe(404);
-    expect((await problem(await fetch(`${gateway.url}/recipe/x.pdf`))).status).toBe(404);
+    expect((await problem(await fetch(`${gateway.url}/recipe/x.png`))).status).toBe(404);
     const wrong = await fetch(gateway.url + ORDERS, { method: 'PUT' });
     expect((await problem(wrong)).status).toBe(405);
     expect(wrong.headers.get('allow')).toBe('POST');

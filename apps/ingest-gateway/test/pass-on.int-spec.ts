@@ -239,6 +239,24 @@ describe('what other services own', () => {
     expect((await fetch(`${gateway.url}/recipe/${'x'.repeat(128)}.json`)).status).toBe(200);
     expect((await fetch(`${gateway.url}/recipe/${'x'.repeat(129)}.json`)).status).toBe(404);
   });
+
+  it('have their tickets read in the same way, on the paper that is asked for', async () => {
+    gateway.store.answer = ({ headers }) =>
+      headers['if-none-match'] === '"t"'
+        ? { status: 304, headers: { etag: '"t"' } }
+        : { status: 200, headers: { 'content-type': 'application/pdf', etag: '"t"' }, body: '%PDF-' };
+    const open = await fetch(`${gateway.url}/Recipe/aB.c-1.PDF?paper=letter&apikey=x`);
+    expect(open.status).toBe(200);
+    expect(open.headers.get('access-control-allow-origin')).toBe('*');
+    expect(open.headers.get('content-type')).toBe('application/pdf');
+    expect(open.headers.get('etag')).toBe('"t"');
+    expect(await open.text()).toBe('%PDF-');
+    expect(gateway.store.seen.at(-1)?.url).toBe('/recipe/aB.c-1.pdf?paper=letter');
+    const unchanged = await fetch(`${gateway.url}/recipe/x.pdf`, { headers: { 'if-none-match': '"t"' } });
+    expect(unchanged.status).toBe(304);
+    expect(gateway.store.seen.at(-1)?.url).toBe('/recipe/x.pdf');
+    expect((await fetch(`${gateway.url}/recipe/x.png`)).status).toBe(404);
+  });
 });
 
 describe('recipes that are not open', () => {

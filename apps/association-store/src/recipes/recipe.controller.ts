@@ -1,34 +1,52 @@
-import { Controller, Get, Headers, Param, Res, UseFilters, UseGuards } from '@nestjs/common';
+import { Controller, Get, Headers, Inject, Param, Query, Res, UseFilters, UseGuards } from '@nestjs/common';
 import type { FastifyReply } from 'fastify';
 import { DataSource } from 'typeorm';
 
 import { Caller, RequirePermission, ServiceTokenGuard } from '@heddle/access';
-import { RecipeId } from '@heddle/contracts';
-import { ProblemError, isUnchanged } from '@heddle/platform';
+import { RecipeId, TicketQuery } from '@heddle/contracts';
+import type { TicketPaper } from '@heddle/contracts';
+import { ProblemError, isUnchanged, parseInput } from '@heddle/platform';
 
 import { UnavailableFilter } from '../operations/unavailable.filter.js';
+
+import { sendTicket } from '../tickets/ticket.controller.js';
+import { TicketService } from '../tickets/ticket.service.js';
+import { TICKET_PAPER } from '../tokens.js';
 
 import { findDocument } from './recipe.repository.js';
 import type { StoredDocument } from './recipe.repository.js';
 
+/** Of a public address: what is about an order stands in links alone. */
+const PaperQuery = TicketQuery.pick({ paper: true });
 const NOT_FOUND = 'there is no such recipe';
 
-/** Recipe documents, exactly as they were sent. */
+/** Recipe documents, exactly as they were sent, and the tickets drawn of them. */
 @Controller()
 @UseGuards(ServiceTokenGuard)
 @UseFilters(UnavailableFilter)
 @RequirePermission('recipes:read')
 export class RecipeController {
-  constructor(private readonly dataSource: DataSource) {}
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly tickets: TicketService,
+    @Inject(TICKET_PAPER) private readonly paper: TicketPaper,
+  ) {}
 
   /** The newest version. */
   @Get('recipe/:file')
   async read(
     @Caller() { tenant }: Caller,
     @Param('file') file: string,
+    @Query() query: unknown,
     @Headers('if-none-match') ifNoneMatch: string | undefined,
     @Res() reply: FastifyReply,
   ): Promise<void> {
+    if (file.endsWith('.pdf')) {
+      const { paper = this.paper } = parseInput(PaperQuery, query, '?');
+      const recipeId = file.slice(0, -'.pdf'.length);
+      await sendTicket(this.tickets, { tenant, recipeId, order: null, paper }, ifNoneMatch, reply);
+      return;
+    }
     const recipeId = file.endsWith('.json') ? file.slice(0, -'.json'.length) : '';
     await this.answer(reply, { tenant, recipeId, ifNoneMatch });
   }

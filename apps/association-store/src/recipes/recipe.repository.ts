@@ -112,6 +112,7 @@ export async function queueLinks(tx: Tx, { heads }: RecipeFoldResult, now: Date)
 }
 
 export interface StoredDocument {
+  readonly version: number;
   readonly document: string;
   /** Of the text. */
   readonly sha256: string;
@@ -125,7 +126,7 @@ export async function findDocument(
 ): Promise<StoredDocument | undefined> {
   const [row] = await query<StoredDocument>(
     dataSource,
-    `SELECT document, text_sha256 AS sha256 FROM ${SCHEMA}.recipe_versions
+    `SELECT version, document, text_sha256 AS sha256 FROM ${SCHEMA}.recipe_versions
      WHERE tenant = $1 AND recipe_id = $2 AND ($3::integer IS NULL OR version = $3)
      ORDER BY version DESC LIMIT 1`,
     [tenant, recipeId, version ?? null],

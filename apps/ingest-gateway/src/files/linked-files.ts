@@ -16,6 +16,7 @@ import type { Upstream, Upstreams } from '../upstream/upstream.js';
 /** One sentence for every link that does not open: why it does not is no business of whoever tries. */
 const REFUSED = 'this link has expired or is not complete: ask for a new one';
 const GONE = 'the file behind this link is gone';
+const UNREADABLE = 'the source of this file cannot be read';
 
 /** Longest pause of a transfer, whichever side makes it. */
 const SILENCE_MS = 30_000;
@@ -114,6 +115,8 @@ export class LinkedFiles {
       path,
       caller: { ...caller, channel: undefined },
       requestId,
+      // A ticket is drawn when it is asked for.
+      silenceMs: SILENCE_MS,
     });
     const { statusCode, headers, body } = answer;
     if (statusCode === 200) {
@@ -122,6 +125,7 @@ export class LinkedFiles {
     }
     await body.dump();
     if (statusCode === 404) throw new ProblemError(404, GONE);
+    if (statusCode === 422) throw new ProblemError(502, UNREADABLE);
     throw new ProblemError(503, 'the file cannot be read at the moment, try again', {
       headers: { 'retry-after': '5' },
     });
@@ -145,7 +149,7 @@ export class LinkedFiles {
         { request_id: requestId, code: error.code, err: describeError(error) },
         'link.source-failed',
       );
-      throw new ProblemError(502, 'the source of this file cannot be read', { cause: error });
+      throw new ProblemError(502, UNREADABLE, { cause: error });
     }
   }
 }

@@ -11,7 +11,7 @@ import './gateway-request.js';
 import { readJsonBody } from './json-body.js';
 import type { KeyRate } from './key-rate.js';
 import { RequestMetrics } from './request-metrics.js';
-import { methodsAt, operationAt, routeOf } from './route-table.js';
+import { methodsAt, operationsAt, routeOf } from './route-table.js';
 
 const JSON_TYPE =
   /^application\/(?:[a-z0-9.+-]+\+)?json\s*(?:;\s*charset\s*=\s*"?(?:utf-8|utf8|us-ascii)"?\s*)?$/i;
@@ -34,9 +34,10 @@ export function configureHttp(
   const served = new Set<Operation>();
   fastify.addHook('onRoute', (route) => {
     const [method = ''] = [route.method].flat();
-    const operation = operationAt(method, route.url);
+    const found = operationsAt(method, route.url);
+    const [operation] = found;
     if (operation === undefined) return;
-    served.add(operation);
+    for (const each of found) served.add(each);
     route.config = { ...route.config, operation };
     if (operation.body !== undefined) route.bodyLimit = operation.body.maxBytes;
   });

@@ -6,13 +6,14 @@ export function routeOf({ path }: Pick<Operation, 'path'>): string {
   return path.replace(/\{[^}]+\}\.[^/]+$/, ':file').replace(/\{([^}]+)\}/g, ':$1');
 }
 
-const byRoute = new Map(
-  operations.map((operation) => [`${operation.method} ${routeOf(operation)}`, operation]),
-);
+const byRoute = Map.groupBy(operations, (operation) => `${operation.method} ${routeOf(operation)}`);
 
-/** HEAD is answered as GET. */
-export function operationAt(method: string, route: string): Operation | undefined {
-  return byRoute.get(`${method === 'HEAD' ? 'GET' : method} ${route}`);
+/**
+ * More than one where their paths differ in what stands after a parameter only; they need the same permission then. HEAD
+ * is answered as GET.
+ */
+export function operationsAt(method: string, route: string): readonly Operation[] {
+  return byRoute.get(`${method === 'HEAD' ? 'GET' : method} ${route}`) ?? [];
 }
 
 const addresses = [...new Set(operations.map(({ path }) => path))].map((path) => {

@@ -13,9 +13,12 @@ import type { Upstream } from '../upstream/upstream.js';
 
 import type { OpenReads } from './open-reads.js';
 
+/** A ticket is drawn, with previews that are fetched, when it is asked for. */
+const TICKET_WITHIN_MS = 40_000;
+
 /**
- * `GET /recipe/{id}.json`. With a link, whatever of the recipe it leads to. Without a key while the recipes are open and it is clear whose they are; then any page may
- * read them.
+ * `GET /recipe/{id}.json`, `/recipe/{id}.pdf`. With a link, whatever of the recipe it leads to. Without a key while the
+ * recipes are open and it is clear whose they are; then any page may read them.
  */
 export function registerRecipeRead(
   fastify: FastifyInstance,
@@ -34,14 +37,19 @@ export function registerRecipeRead(
       const token = String(link);
       return await linkedFiles.serve(request, reply, { path: `/recipe/${file}?link=${token}`, token });
     }
-    const recipeId = RecipeId.safeParse(/^(.*)\.json$/is.exec(file)?.[1]);
+    const [, id, type = ''] = /^(.*)\.(json|pdf)$/is.exec(file) ?? [];
+    const recipeId = RecipeId.safeParse(id);
     if (!recipeId.success) throw new ProblemError(404, 'there is nothing at this address');
 
     const open = await openReads.callerFor(request.headers.host ?? '');
     const caller = open ?? (await keyHolder(request));
+    const asked = upstreamRequest(request as GatewayRequest, caller);
+    const address = `/recipe/${encodeURIComponent(recipeId.data)}.${type.toLowerCase()}`;
+    const isTicket = address.endsWith('.pdf');
     const answer = await store.call({
-      ...upstreamRequest(request as GatewayRequest, caller),
-      path: `/recipe/${encodeURIComponent(recipeId.data)}.json`,
+      ...asked,
+      path: address + (isTicket ? queryOf(asked.path) : ''),
+      ...(isTicket && { silenceMs: TICKET_WITHIN_MS }),
     });
     return sendOn(reply, answer, open === undefined ? {} : { 'access-control-allow-origin': '*' });
   });
@@ -54,4 +62,10 @@ export function registerRecipeRead(
     request.caller = caller;
     return caller;
   }
+}
+
+/** With its question mark; empty where there is none. */
+function queryOf(path: string): string {
+  const at = path.indexOf('?');
+  return at === -1 ? '' : path.slice(at);
 }

@@ -33,7 +33,7 @@ const ANSWER_HEADERS = [
 ] as const;
 
 /** Operations that do more than pass on. */
-const COMPOSED: ReadonlySet<string> = new Set(['getOrder', 'getRecipe']);
+const COMPOSED: ReadonlySet<string> = new Set(['getOrder', 'getRecipe', 'getTicket']);
 
 /** One route for each operation of another service. */
 export function registerPassedOn(fastify: FastifyInstance, upstreams: Upstreams): void {

@@ -84,7 +84,7 @@ export function topology(options: TopologyOptions): readonly ServiceBlueprint[] 
       DISPATCHER_URL: at('dispatcher'),
       OUTBOUND_ALLOWED_ADDRESSES,
     },
-    'association-store': { DATABASE_URL },
+    'association-store': { DATABASE_URL, DISPATCHER_URL: at('dispatcher'), OUTBOUND_ALLOWED_ADDRESSES },
     dispatcher: { DATABASE_URL, OUTBOUND_ALLOWED_ADDRESSES },
   };
   const worker = (kind: DestinationKind): Environment => ({

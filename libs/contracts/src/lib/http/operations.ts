@@ -4,6 +4,7 @@ import { DestinationKind } from '../destinations/destination-kind.js';
 import { FileName } from '../file-name.js';
 import { ForeignId, RecipeId } from '../identifiers.js';
 import type { Permission } from '../permissions.js';
+import { TicketPaper } from '../tickets.js';
 
 import { Accepted, AssociationsRequest } from './associations.http.js';
 import { AuditPage, AuditQuery } from './audit.http.js';
@@ -187,6 +188,37 @@ const recipes = [
     success: {
       200: { description: 'The document.', schema: RecipeDocumentInput },
       304: { description: '`If-None-Match` holds the current ETag.' },
+    },
+    conditional: true,
+  },
+  {
+    id: 'getTicket',
+    method: 'GET',
+    path: '/recipe/{recipeId}.pdf',
+    tag: 'Recipes',
+    summary: 'Read the pick ticket of a recipe',
+    description:
+      'Drawn by the hub from the newest version; a recipe may link a PDF of its own beside it (`humanReadable`). Read as ' +
+      'the document is. What is about an order stands on the tickets of its deliveries, and behind their links.',
+    owner: 'association-store',
+    permission: 'open',
+    params: { recipeId: RecipeId },
+    query: z.strictObject({
+      paper: TicketPaper.optional().describe('Where it is missing, as the hub is set up: `TICKET_PAPER`.'),
+      link: z.string().optional(),
+    }),
+    success: {
+      200: { description: 'The pages.', contentType: 'application/pdf' },
+      304: { description: '`If-None-Match` holds the current ETag.' },
+    },
+    problems: {
+      400: 'There is no such paper.',
+      401: 'No key, or an unknown, expired or revoked one.',
+      403: 'The key lacks the permission, or the link has expired.',
+      404: 'There is no such recipe.',
+      422: 'The ticket of this recipe cannot be drawn.',
+      429: "Over the key's rate.",
+      503: 'Too many tickets at the moment, or the recipe cannot be read. Try again.',
     },
     conditional: true,
   },
