@@ -5,12 +5,14 @@ import { pipelineBench } from './pipeline.bench.js';
 import { producerBench } from './producer.bench.js';
 import { startupBench } from './startup.bench.js';
 import { storeBench } from './store.bench.js';
+import { ticketsBench } from './tickets.bench.js';
 
 const BENCHES = new Map<string, () => Promise<readonly BenchRow[]>>([
   ['producer', producerBench],
   ['store', storeBench],
   ['gateway', gatewayBench],
   ['pipeline', pipelineBench],
+  ['tickets', ticketsBench],
   ['startup', startupBench],
 ]);
 

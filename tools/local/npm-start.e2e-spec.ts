@@ -85,7 +85,7 @@ describe('npm start', () => {
     const output = await command.output();
     const curl = /^ *(curl [^\n]*\\\n[^\n]*)$/m.exec(output)?.[1] ?? 'false';
     const files = [...output.matchAll(/^ *(\/\S+_R_\S+)$/gm)].map(([, path]) => path ?? '');
-    expect(files).toHaveLength(3);
+    expect(files).toHaveLength(4);
 
     expect((await run('sh', ['-c', curl])).stdout).toBe('{"accepted":1}');
 

@@ -66,6 +66,7 @@ export function showWelcome(
     `Within a second its files appear on the sandbox SFTP server (the same order again changes nothing):`,
     ``,
     arriving('Recipe.json'),
+    arriving('Ticket.pdf'),
     arriving('Production-Front.pdf'),
     arriving('Preview-Front.png'),
     ``,

@@ -73,6 +73,7 @@ describe('a chunk of order messages', () => {
     ]);
     expect(last.items[0]!.recipe.files.map(({ name }) => name)).toEqual([
       'Recipe.json',
+      'Ticket.pdf',
       'Production-Front.pdf',
     ]);
 

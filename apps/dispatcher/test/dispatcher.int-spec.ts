@@ -51,7 +51,7 @@ describe('from an event to a receipt', () => {
     expect(live.finished[0]).toMatchObject({
       topic: 'delivery.succeeded',
       headers: { ce_type: 'heddle.delivery.succeeded.v1', ce_source: '/heddle/dispatcher', tenant: 'demo' },
-      data: { orderUid, attempts: 1, receipts: [{}, {}] },
+      data: { orderUid, attempts: 1, receipts: [{}, {}, {}] },
     });
     const list = await live.call('GET', `/api/v2/deliveries?orderUid=${orderUid}`);
     expect(list.body.items).toMatchObject([
@@ -63,7 +63,11 @@ describe('from an event to a receipt', () => {
     );
     expect(details.body).toMatchObject({
       attempts: [{ attempt: 1, outcome: 'succeeded', durationMs: 12, sizeBytes: 34 }],
-      files: [{ state: 'delivered', receipt: { sizeBytes: 17 } }, { state: 'delivered' }],
+      files: [
+        { state: 'delivered', receipt: { sizeBytes: 17 } },
+        { kind: 'ticket', state: 'delivered' },
+        { state: 'delivered' },
+      ],
     });
     const unchanged = await live.call(
       'GET',

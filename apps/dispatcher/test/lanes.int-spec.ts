@@ -65,6 +65,14 @@ describe('the life of a delivery', () => {
           name: '1022_ID_6182665224482_R_DRIVE-001_Recipe.json',
           source: { kind: 'hub', path: '/internal/recipes/demo/DRIVE-001/1', sha256: 'a'.repeat(64) },
         },
+        {
+          name: '1022_ID_6182665224482_R_DRIVE-001_Ticket.pdf',
+          kind: 'ticket',
+          source: {
+            kind: 'hub',
+            path: '/internal/tickets/demo/DRIVE-001/1.pdf?orderNumber=1022&orderId=6182665224482&quantity=1&item=1%3Ai0',
+          },
+        },
         { name: '1022_ID_6182665224482_R_DRIVE-001_Production-Front.dst', source: { kind: 'url' } },
       ],
     });
@@ -78,10 +86,10 @@ describe('the life of a delivery', () => {
     await bench.report(started(offer!), done(offer!));
     const [finished] = await bench.takeFinished();
     expect(finished).toMatchObject({ topic: 'delivery.succeeded', attempts: 1, code: null, version: 1 });
-    expect(finished?.receipts).toHaveLength(2);
+    expect(finished?.receipts).toHaveLength(3);
     const details = await bench.deliveries.read(DEMO, offer!.deliveryId);
     expect(details).toMatchObject({ state: 'succeeded', attempts: [{ attempt: 1, outcome: 'succeeded' }] });
-    expect(details?.files.map(({ state }) => state)).toEqual(['delivered', 'delivered']);
+    expect(details?.files.map(({ state }) => state)).toEqual(['delivered', 'delivered', 'delivered']);
   });
 
   it('retries twice with what is missing only, then fails for good', async () => {
@@ -94,7 +102,7 @@ describe('the life of a delivery', () => {
     );
     const [second] = await bench.pump();
     expect(second).toMatchObject({ attempt: 2, earlierOfferIds: [first!.offerId] });
-    expect(second!.files.map(({ name }) => name)).toEqual([first!.files[1]!.name]);
+    expect(second!.files.map(({ name }) => name)).toEqual(first!.files.slice(1).map(({ name }) => name));
     await bench.report(failed(second!, 'TIMEOUT'));
     const [third] = await bench.pump();
     await bench.report(failed(third!, 'TIMEOUT'));
@@ -109,7 +117,7 @@ describe('the life of a delivery', () => {
     await bench.integration();
     await bench.say('order.submitted', v(1));
     const [first] = await bench.pump();
-    const [one, other] = first!.files.map(({ name }) => name) as [string, string];
+    const [one, ...others] = first!.files.map(({ name }) => name) as [string, ...string[]];
     const [a, b] = ['a'.repeat(64), 'b'.repeat(64)];
     const begins = (name: string, sha256: string) => ({ ...progress(first!, []), begun: [{ name, sha256 }] });
     await bench.report(
@@ -125,7 +133,7 @@ describe('the life of a delivery', () => {
 
     expect(second!.files.map(({ name, begun }) => [name, begun?.toSorted()])).toEqual([
       [one, [a, b]],
-      [other, undefined],
+      ...others.map((other) => [other, undefined]),
     ]);
   });
 
@@ -196,7 +204,7 @@ describe('the life of a delivery', () => {
   });
 
   it('succeeds at once when the integration includes none of the files', async () => {
-    await bench.integration({ include: { recipe: false, production: false } });
+    await bench.integration({ include: { recipe: false, ticket: false, production: false } });
     await bench.say('order.submitted', v(1));
     expect(await bench.pump()).toEqual([]);
     expect(await bench.takeFinished()).toMatchObject([
@@ -208,7 +216,7 @@ describe('the life of a delivery', () => {
     ['more files than one delivery may have', 1_001, ''],
     ['files that do not fit into one offer', 999, '?signature=' + 'x'.repeat(8_000)],
   ])('fails for good, saying what to do, with %s, and offers the others', async (_, recipes, suffix) => {
-    await bench.integration();
+    await bench.integration({ include: { ticket: false } });
     const large = v(1, { recipes: Array.from({ length: recipes }, (_item, n) => `R${String(n)}`) });
     const items = large.items.map(({ recipe: linked, ...item }) => ({
       ...item,
@@ -398,7 +406,7 @@ describe('waiting for a recipe', () => {
     const offers = await bench.drain();
     expect(offers).toHaveLength(1);
     expect(offers[0]!.recipeIds).toEqual(['DRIVE-001', 'LATE']);
-    expect(offers[0]!.files).toHaveLength(4);
+    expect(offers[0]!.files).toHaveLength(6);
   });
 
   it('still makes the delivery of an integration that the linking does not trigger', async () => {
@@ -407,7 +415,7 @@ describe('waiting for a recipe', () => {
     await bench.say('order.updated', v(2, { recipes: ['DRIVE-001', 'LATE'], reason: 'recipe-linked' }));
     const [offer] = await bench.pump();
     expect(offer).toMatchObject({ trigger: 'order.submitted', order: { version: 2 } });
-    expect(offer!.files).toHaveLength(4);
+    expect(offer!.files).toHaveLength(6);
   });
 
   it('goes out with what there is when the wait is over, and then fails naming what is missing', async () => {
@@ -415,7 +423,7 @@ describe('waiting for a recipe', () => {
     await bench.say('order.submitted', v(1, { waiting: ['LATE'] }));
     await execute(bench.dataSource, `UPDATE dispatcher.deliveries SET wait_until = now() - interval '1 s'`);
     const [offer] = await bench.pump();
-    expect(offer!.files).toHaveLength(2);
+    expect(offer!.files).toHaveLength(3);
     await bench.report(done(offer!));
     expect(await bench.takeFinished()).toMatchObject([
       {
@@ -496,7 +504,7 @@ describe('silence', () => {
     expect(cleaning).toMatchObject({
       deliveryId: first!.deliveryId,
       notAfter: '1970-01-01T00:00:00.000Z',
-      files: [{ name: first!.files[1]!.name }],
+      files: first!.files.slice(1).map(({ name }) => ({ name })),
       earlierOfferIds: [first!.offerId],
     });
     await bench.report(done(cleaning!, { outcome: 'expired', receipts: [], startedAt: null }));

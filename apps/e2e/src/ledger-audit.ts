@@ -7,7 +7,7 @@ import type { OrderView } from '@heddle/contracts';
 import type { Heddle } from '@heddle/testing';
 
 import { HubData } from './hub-data.js';
-import { CANCEL_REASON, owedFiles } from './ledger.js';
+import { CANCEL_REASON } from './ledger.js';
 import type { Ledger, OwedOrder } from './ledger.js';
 
 interface OrderEvent {
@@ -41,7 +41,7 @@ export class LedgerAudit {
     const faults: string[] = [];
     for (const order of this.ledger.orders.values()) {
       if (order.cancelled === 'before') continue;
-      for (const name of owedFiles(order)) {
+      for (const name of this.ledger.owedFiles(order)) {
         if (!present.delete(name)) {
           if (order.cancelled === 'never') faults.push(`missing: ${name}`);
           continue;
@@ -55,7 +55,9 @@ export class LedgerAudit {
   }
 
   private isContentOf(order: OwedOrder, name: string, content: string): boolean {
-    const recipeId = /_R_(.+)_(?:Recipe|Production-Front)\./.exec(name)?.[1] ?? '';
+    const recipeId = /_R_(.+)_(?:Recipe|Production-Front|Ticket)\./.exec(name)?.[1] ?? '';
+    if (name.endsWith('_Ticket.pdf'))
+      return content.startsWith('%PDF-') && content.includes(order.orderNumber);
     if (name.endsWith('.pdf')) return content === `production of ${recipeId}\n`.repeat(200);
     return order.cancelled === 'never'
       ? content === this.ledger.recipes.get(recipeId)

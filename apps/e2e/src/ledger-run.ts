@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import type { Heddle } from '@heddle/testing';
 
-import { CANCEL_REASON, Ledger, owedFiles } from './ledger.js';
+import { CANCEL_REASON, Ledger } from './ledger.js';
 import type { OwedItem, OwedOrder } from './ledger.js';
 
 export interface LedgerPlan {
@@ -12,6 +12,8 @@ export interface LedgerPlan {
   readonly recipes: number;
   /** Orders begun per second. */
   readonly perSecond: number;
+  /** Whether the integration includes pick tickets. */
+  readonly hasTickets: boolean;
 }
 
 /** A generator of numbers from 0 to 1 that repeats itself for the same seed (mulberry32). */
@@ -39,7 +41,7 @@ const LONGEST_PAUSE_MS = 5_000;
  * what was acknowledged.
  */
 export class LedgerRun {
-  readonly ledger = new Ledger();
+  readonly ledger: Ledger;
   /** Answers that were no 202, by status; 0: no answer. */
   readonly refusals = new Map<number, number>();
   private readonly random = numbers(20_260_101);
@@ -50,7 +52,9 @@ export class LedgerRun {
   constructor(
     readonly heddle: Heddle,
     private readonly plan: LedgerPlan,
-  ) {}
+  ) {
+    this.ledger = new Ledger(plan.hasTickets);
+  }
 
   private recipeId(index: number): string {
     return `${String(1 + (index % this.plan.recipes))}-LEDGER`;
@@ -190,7 +194,7 @@ export class LedgerRun {
     const recipeId = [...this.ledger.recipes.keys()][0] ?? '';
     const owed = this.ledger.order(orderNumber, orderId);
     await this.associate(owed, [{ recipeId, itemId: '1', itemQuantity: 1 }]);
-    const [expected = ''] = owedFiles(owed);
+    const [expected = ''] = this.ledger.owedFiles(owed);
     for (;;) {
       const there = await readFile(join(this.heddle.sftpDirectory, expected)).then(
         () => true,

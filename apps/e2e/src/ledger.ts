@@ -40,16 +40,6 @@ export class OwedOrder {
   }
 }
 
-/** Files that a delivered order has under its final names, as wire/drive.md 3.3 spells them. */
-export function owedFiles({ orderNumber, orderId, items }: OwedOrder): readonly string[] {
-  const used = items.filter(({ itemQuantity }) => itemQuantity > 0).map(({ recipeId }) => recipeId);
-  return [...new Set(used)].flatMap((recipeId) =>
-    ['Recipe.json', 'Production-Front.pdf'].map(
-      (name) => `${orderNumber}_ID_${orderId}_R_${recipeId}_${name}`,
-    ),
-  );
-}
-
 /** Kept by the one who posts: only what was answered 202 is in it. */
 export class Ledger {
   readonly orders = new Map<string, OwedOrder>();
@@ -57,6 +47,18 @@ export class Ledger {
   readonly recipes = new Map<string, string>();
   /** Every document that was posted, also those not acknowledged yet, by recipe. */
   readonly posted = new Map<string, Set<string>>();
+
+  /** @param hasTickets whether the integration includes them. */
+  constructor(private readonly hasTickets: boolean) {}
+
+  /** Files that a delivered order has under its final names, as wire/drive.md 3.3 spells them. */
+  owedFiles({ orderNumber, orderId, items }: OwedOrder): readonly string[] {
+    const used = items.filter(({ itemQuantity }) => itemQuantity > 0).map(({ recipeId }) => recipeId);
+    const names = ['Recipe.json', 'Production-Front.pdf', ...(this.hasTickets ? ['Ticket.pdf'] : [])];
+    return [...new Set(used)].flatMap((recipeId) =>
+      names.map((name) => `${orderNumber}_ID_${orderId}_R_${recipeId}_${name}`),
+    );
+  }
 
   order(orderNumber: string, orderId: string): OwedOrder {
     const known = this.orders.get(orderNumber);

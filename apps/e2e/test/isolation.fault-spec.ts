@@ -60,7 +60,7 @@ describe('ten integrations of which five hang', () => {
     desk = new OrderDesk(heddle);
     for (const { port, hostKeySha256 } of [...hanging, ...healthy]) {
       await heddle.integrate(
-        { description: `Factory at ${String(port)}` },
+        { description: `Factory at ${String(port)}`, include: { ticket: false } },
         { port, username: USER.username, 'password-secret': USER.password, 'host-key-sha256': hostKeySha256 },
       );
     }

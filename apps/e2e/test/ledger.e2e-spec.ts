@@ -21,7 +21,7 @@ describe('no acknowledged order is lost or doubled (short form)', () => {
   }, 30_000);
 
   it('while each service is killed once', async () => {
-    run = new LedgerRun(heddle, { orders: 150, recipes: 20, perSecond: 10 });
+    run = new LedgerRun(heddle, { orders: 150, recipes: 20, perSecond: 10, hasTickets: true });
     await run.saveRecipes();
     const posting = run.postOrders();
     // Awaited below; until then a failure of it must not end the process.

@@ -99,7 +99,10 @@ describe('an order on its way to a container of Azure Blob Storage', () => {
       async () => expect(await deliveriesOf('8002', integrationId)).toMatchObject([{ state: 'succeeded' }]),
       WITHIN,
     );
-    const before = [...(await azurite.contents(CONTAINER)).keys()];
+    // The integration of the test before may still be at work in its own folder.
+    const inFolder = async () =>
+      [...(await azurite.contents(CONTAINER)).keys()].filter((name) => name.startsWith('updates/'));
+    const before = await inFolder();
 
     await associate('8-UPDATE', '8002', 7);
 
@@ -111,7 +114,7 @@ describe('an order on its way to a container of Azure Blob Storage', () => {
         ]),
       WITHIN,
     );
-    expect([...(await azurite.contents(CONTAINER)).keys()]).toEqual(before);
+    expect(await inFolder()).toEqual(before);
   });
 
   it('with overwrite off and no right to read, knows its own file after a lost answer and leaves a foreign one', async () => {

@@ -68,10 +68,17 @@ describe('an order on its way from POST to file', () => {
     expect(answer).toEqual({ accepted: 1 });
     const prefix = '1022_ID_6182665224482_R_999-63CHGJokGoxPfSba_';
     await eventually(async () => {
-      expect(await arrived('1022_')).toEqual([`${prefix}Production-Front.dst`, `${prefix}Recipe.json`]);
+      expect(await arrived('1022_')).toEqual([
+        `${prefix}Production-Front.dst`,
+        `${prefix}Recipe.json`,
+        `${prefix}Ticket.pdf`,
+      ]);
     }, WITHIN);
     expect(await content(`${prefix}Recipe.json`)).toBe(text);
     expect(await content(`${prefix}Production-Front.dst`)).toBe('stitches of 999-63CHGJokGoxPfSba');
+    const ticket = await content(`${prefix}Ticket.pdf`);
+    expect(ticket).toMatch(/^%PDF-/);
+    expect(ticket).toContain('order 1022, recipe 999-63CHGJokGoxPfSba');
   });
 
   it('can be looked up with its items, versions, deliveries and a receipt for each file', async () => {
@@ -124,7 +131,7 @@ describe('an order on its way from POST to file', () => {
     await saveRecipe('3-LATE');
 
     await eventually(async () => {
-      expect(await arrived('3001_')).toHaveLength(2);
+      expect(await arrived('3001_')).toHaveLength(3);
       const page = OrderPage.parse(await heddle.client.expect('GET', '/api/v2/orders?orderNumber=3001'));
       expect(page.items).toMatchObject([{ version: 2, reason: 'recipe-linked' }]);
     }, WITHIN);
@@ -164,7 +171,7 @@ describe('an order on its way from POST to file', () => {
     }, WITHIN);
     // A later order on the same way: when its file is there, this one's would be.
     await associate([{ recipeId: '5-CANCELLED', orderNumber: '5002', itemId: '1', itemQuantity: 1 }]);
-    await eventually(async () => expect(await arrived('5002_')).toHaveLength(2), WITHIN);
+    await eventually(async () => expect(await arrived('5002_')).toHaveLength(3), WITHIN);
     expect(await arrived('5001_')).toEqual([]);
     expect(await deliveries('5001')).toEqual([]);
   });
@@ -175,7 +182,7 @@ describe('an order on its way from POST to file', () => {
     await associate([
       { recipeId: '6-STOP', orderNumber: '6001', orderId: '61', itemId: '1', itemQuantity: 1 },
     ]);
-    await eventually(async () => expect(await arrived('6001_')).toHaveLength(2), WITHIN);
+    await eventually(async () => expect(await arrived('6001_')).toHaveLength(3), WITHIN);
 
     await heddle.client.expect('POST', '/api/v2/order/cancel', [{ orderNumber: '6001', orderId: '61' }]);
 
@@ -200,7 +207,9 @@ describe('an order on its way from POST to file', () => {
     await associate([{ recipeId, orderNumber: '7001', itemId: '1', itemQuantity: 1 }]);
     await eventually(async () => {
       expect(await deliveries('7001')).toMatchObject([{ state: 'retrying', code: 'SOURCE_UNAVAILABLE' }]);
-      expect(await arrived('7001_')).toEqual([`7001_ID_7001_R_${recipeId}_Recipe.json`]);
+      expect(await arrived('7001_')).toEqual(
+        ['Recipe.json', 'Ticket.pdf'].map((name) => `7001_ID_7001_R_${recipeId}_${name}`),
+      );
     }, WITHIN);
 
     await writeFile(join(heddle.filesDirectory, 'later.dst'), 'here now');
@@ -221,7 +230,9 @@ describe('an order on its way from POST to file', () => {
         { trigger: 'recipe.created', state: 'succeeded', code: null },
       ]);
     }, WITHIN);
-    expect(await readFile(join(heddle.sftpDirectory, 'feed', '8-FEED-Recipe.json'), 'utf8')).toBe(text);
+    const feed = join(heddle.sftpDirectory, 'feed');
+    expect(await readFile(join(feed, '8-FEED-Recipe.json'), 'utf8')).toBe(text);
+    expect(await readFile(join(feed, '8-FEED-Ticket.pdf'), 'utf8')).toMatch(/^%PDF-/);
   });
 
   it('gives the recipe document back as it was sent, with an ETag that answers 304', async () => {
@@ -236,6 +247,33 @@ describe('an order on its way from POST to file', () => {
     expect(await answer.text()).toBe(text);
     const again = await fetch(url, { headers: { 'if-none-match': answer.headers.get('etag') ?? '' } });
     expect(again.status).toBe(304);
+  });
+
+  it('has a pick ticket that anybody reads who may read the recipe, with an ETag that answers 304', async () => {
+    await saveRecipe('10-TICKET');
+    const url = new URL('/recipe/10-TICKET.pdf', heddle.baseUrl);
+    const answer = await eventually(async () => {
+      const found = await fetch(url);
+      expect(found.status).toBe(200);
+      return found;
+    }, WITHIN);
+
+    expect(answer.headers.get('content-type')).toBe('application/pdf');
+    expect(await answer.text()).toContain('recipe 10-TICKET');
+    const again = await fetch(url, { headers: { 'if-none-match': answer.headers.get('etag') ?? '' } });
+    expect(again.status).toBe(304);
+  });
+
+  it('brings its own PDF along instead of a ticket of the hub', async () => {
+    await writeFile(join(heddle.filesDirectory, 'own-sheet'), '%PDF- of the shop');
+    await heddle.client.expect('POST', '/api/v2/recipe', {
+      id: '11-OWN',
+      humanReadable: heddle.fileUrl('own-sheet'),
+    });
+    await associate([{ recipeId: '11-OWN', orderNumber: '11001', itemId: '1', itemQuantity: 1 }]);
+    await eventually(async () => {
+      expect(await content('11001_ID_11001_R_11-OWN_Ticket.pdf')).toBe('%PDF- of the shop');
+    }, WITHIN);
   });
 
   it('leaves nothing under a temporary name', async () => {

@@ -110,6 +110,11 @@ describe('an order on its way from POST to a hook', () => {
     const document = fileOf('Recipe.json');
     expect(document.url).toContain(`${heddle.baseUrl}/recipe/999-63CHGJokGoxPfSba.json?link=`);
     expect((await opened(document.url)).text).toBe(text);
+    const ticket = fileOf('Ticket.pdf');
+    expect(ticket.url).toContain(`${heddle.baseUrl}/recipe/999-63CHGJokGoxPfSba.pdf?link=`);
+    const pages = await opened(ticket.url);
+    expect(pages.type).toBe('application/pdf');
+    expect(pages.text).toContain('order 1022, recipe 999-63CHGJokGoxPfSba');
     const production = fileOf('Production-Front.dst');
     expect(production.url).toContain(`${heddle.baseUrl}/files/`);
     expect((await opened(production.url)).text).toBe('stitches of 999-63CHGJokGoxPfSba');

@@ -49,7 +49,7 @@ describe('a message that no try can help', () => {
     publisher = new KafkaPublisher({ kafka: options, logger, metrics: new Registry() });
     letters = new DeadLetterStore({ kafka: options, catalogue: topicCatalogue, publisher, logger });
     await publisher.connect();
-    await heddle.integrate();
+    await heddle.integrate({ include: { ticket: false } });
     for (const recipeId of ['1-POISON', '2-POISON']) await desk.saveRecipe(recipeId);
   }, 120_000);
   afterAll(async () => {

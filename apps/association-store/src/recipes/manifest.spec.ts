@@ -9,11 +9,16 @@ import { MAX_FILES, manifestOf, sha256Of } from './manifest.js';
 const HUB = new URL('https://hub.example/');
 const RECIPE_ID = '2-aB3dE6gH9jK2mN5p';
 
-function filesOf(document: unknown): readonly [string, string, string, string][] {
+function manifest(document: unknown): readonly ManifestFile[] {
   const text = JSON.stringify(document);
-  return manifestOf(document, { recipeId: RECIPE_ID, text, sha256: sha256Of(text) }, HUB)
-    .slice(1)
-    .map(({ name, kind, mimeType, url }) => [name, kind, mimeType, url]);
+  return manifestOf(document, { recipeId: RECIPE_ID, text, sha256: sha256Of(text) }, HUB);
+}
+
+/** What follows the document and the ticket, which every recipe has. */
+function filesOf(document: unknown): readonly [string, string, string, string][] {
+  const [recipe, ticket, ...files] = manifest(document);
+  expect([recipe?.kind, ticket?.kind]).toEqual(['recipe', 'ticket']);
+  return files.map(({ name, kind, mimeType, url }) => [name, kind, mimeType, url]);
 }
 
 const front = (members: object): object => ({ views: [{ code: 'Front', ...members }] });
@@ -29,6 +34,25 @@ describe('the manifest of a recipe', () => {
       url: 'https://hub.example/recipe/x.json',
       sizeBytes: Buffer.byteLength(text),
       sha256: sha256Of(text),
+    });
+  });
+
+  it("has the hub's pick ticket, or the PDF that the recipe brings along", () => {
+    const ticketOf = (document: unknown) => manifest(document)[1];
+    const drawn = 'https://hub.example/recipe/2-aB3dE6gH9jK2mN5p.pdf';
+    expect(ticketOf({})).toEqual({
+      name: 'Ticket.pdf',
+      kind: 'ticket',
+      mimeType: 'application/pdf',
+      url: drawn,
+      sizeBytes: null,
+      sha256: null,
+    });
+    expect(ticketOf({ humanReadable: `//hub.example/recipe/${RECIPE_ID}.pdf` })?.url).toBe(drawn);
+    expect(ticketOf({ humanReadable: { url: 'x' } })?.url).toBe(drawn);
+    expect(ticketOf({ humanReadable: '//pdf.example/sheets/7' })).toMatchObject({
+      name: 'Ticket.pdf',
+      url: 'https://pdf.example/sheets/7',
     });
   });
 
@@ -108,7 +132,7 @@ describe('the manifest of a recipe', () => {
       name: `${String(n)}.txt`,
       url: 'https://files.example/a',
     }));
-    expect(filesOf({ attachments })).toHaveLength(MAX_FILES - 1);
+    expect(filesOf({ attachments })).toHaveLength(MAX_FILES - 2);
   });
 
   it('holds for any JSON whatever: it never throws, and each entry is a manifest file', () => {

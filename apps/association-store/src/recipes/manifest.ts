@@ -32,7 +32,7 @@ export function manifestOf(document: unknown, recipe: RecipeText, publicUrl: URL
       name: 'Recipe.json',
       kind: 'recipe',
       mimeType: 'application/json',
-      url: recipeUrl(publicUrl, recipe.recipeId),
+      url: recipeUrl(publicUrl, recipe.recipeId, 'json'),
       sizeBytes: Buffer.byteLength(recipe.text),
       sha256: recipe.sha256,
     },
@@ -41,6 +41,11 @@ export function manifestOf(document: unknown, recipe: RecipeText, publicUrl: URL
     const file = ManifestFile.safeParse({ name, kind, mimeType, url, sizeBytes: null, sha256: null });
     if (file.success && files.length < MAX_FILES) files.push(file.data);
   };
+
+  // A PDF of the recipe's own, else the pick ticket that the hub draws.
+  const own = addressIn(document, 'humanReadable', publicUrl);
+  const ticket = own ?? recipeUrl(publicUrl, recipe.recipeId, 'pdf');
+  add('Ticket.pdf', 'ticket', 'application/pdf', ticket);
 
   for (const view of listIn(document, 'views')) {
     const code = textIn(view, 'code');
@@ -75,8 +80,8 @@ export function manifestOf(document: unknown, recipe: RecipeText, publicUrl: URL
   return files;
 }
 
-export function recipeUrl(publicUrl: URL, recipeId: string): string {
-  return `${publicUrl.href.replace(/\/+$/, '')}/recipe/${recipeId}.json`;
+function recipeUrl(publicUrl: URL, recipeId: string, type: 'json' | 'pdf'): string {
+  return `${publicUrl.href.replace(/\/+$/, '')}/recipe/${recipeId}.${type}`;
 }
 
 export function sha256Of(text: string): string {
@@ -101,9 +106,12 @@ function listIn(value: unknown, member: string): readonly unknown[] {
   return Array.isArray(list) ? (list as unknown[]) : [];
 }
 
-/** A full http address, protocol-relative ones read as https. */
 function addressIn(value: unknown, member: string, publicUrl: URL): string | undefined {
-  const text = textIn(value, member);
+  return foreignAddress(textIn(value, member), publicUrl);
+}
+
+/** A full http address outside this hub, protocol-relative ones read as https. */
+export function foreignAddress(text: string | undefined, publicUrl: URL): string | undefined {
   if (text === undefined || text.length > MAX_URL_CHARACTERS) return undefined;
   const url = URL.parse(text.startsWith('//') ? `https:${text}` : text);
   if (url === null || (url.protocol !== 'https:' && url.protocol !== 'http:') || url.hostname === '') {

@@ -13,8 +13,10 @@ describe('the file set', () => {
     const { files } = orderFileSet(order({ recipes: ['A', 'B', 'A'] }), everything);
     expect(files.map(({ name }) => name)).toEqual([
       '1022_ID_6182665224482_R_A_Recipe.json',
+      '1022_ID_6182665224482_R_A_Ticket.pdf',
       '1022_ID_6182665224482_R_A_Production-Front.dst',
       '1022_ID_6182665224482_R_B_Recipe.json',
+      '1022_ID_6182665224482_R_B_Ticket.pdf',
       '1022_ID_6182665224482_R_B_Production-Front.dst',
     ]);
     for (const file of files) expect(OfferedFile.safeParse(file).success).toBe(true);
@@ -23,7 +25,8 @@ describe('the file set', () => {
   it('leaves out lines with quantity 0 and kinds that the integration does not want', () => {
     const given = order({ recipes: ['A', 'B'] });
     const items = given.items.map((item) => (item.recipeId === 'B' ? { ...item, itemQuantity: 0 } : item));
-    const { files } = orderFileSet({ ...given, items }, { ...everything, production: false });
+    const include = { ...everything, production: false, ticket: false };
+    const { files } = orderFileSet({ ...given, items }, include);
     expect(files.map(({ name }) => name)).toEqual(['1022_ID_6182665224482_R_A_Recipe.json']);
   });
 
@@ -38,7 +41,7 @@ describe('the file set', () => {
       leftOut.has(index) ? { ...item, recipe: { ...item.recipe, files: [] } } : item,
     );
     const { files, missing } = orderFileSet({ ...given, items }, everything);
-    expect(files).toHaveLength(4);
+    expect(files).toHaveLength(6);
     expect(missing).toEqual(['C']);
   });
 
@@ -47,8 +50,73 @@ describe('the file set', () => {
     const files = [...twice.files, { ...twice.files[1]!, kind: 'preview' as const }];
     const all = recipeFileSet({ ...twice, files }, everything).files.map(({ name }) => name);
     const some = recipeFileSet({ ...twice, files }, { ...everything, production: false }).files;
-    expect(all).toEqual(['A-Recipe.json', 'A-Production-Front.dst', 'A-Production-Front-2.dst']);
-    expect(some.map(({ name }) => name)).toEqual(['A-Recipe.json', 'A-Production-Front-2.dst']);
+    expect(all).toEqual([
+      'A-Recipe.json',
+      'A-Ticket.pdf',
+      'A-Production-Front.dst',
+      'A-Production-Front-2.dst',
+    ]);
+    expect(some.map(({ name }) => name)).toEqual([
+      'A-Recipe.json',
+      'A-Ticket.pdf',
+      'A-Production-Front-2.dst',
+    ]);
+  });
+
+  it('has the ticket drawn with what the order says of its recipe', () => {
+    const given = order({ recipes: ['A', 'B', 'A', 'A'] });
+    const quantities = [2, 1, 5, 0];
+    const items = given.items.map((item, index) => ({ ...item, itemQuantity: quantities[index]! }));
+    const tickets = orderFileSet({ ...given, items }, everything).files.filter(
+      ({ kind }) => kind === 'ticket',
+    );
+    const [a, b] = tickets.map(
+      ({ source }) => new URL(source.kind === 'hub' ? source.path : '', 'http://store'),
+    );
+    expect(tickets).toHaveLength(2);
+    expect(a!.pathname).toMatch(/^\/internal\/tickets\/[^/]+\/A\/1\.pdf$/);
+    expect(Object.fromEntries(a!.searchParams)).toMatchObject({
+      orderNumber: '1022',
+      orderId: '6182665224482',
+      quantity: '7',
+    });
+    expect(a!.searchParams.getAll('item')).toEqual([`2:${items[0]!.itemId}`, `5:${items[2]!.itemId}`]);
+    expect(b!.searchParams.getAll('item')).toEqual([`1:${items[1]!.itemId}`]);
+  });
+
+  it('has the ticket of the feed drawn without an order', () => {
+    const [, ticket] = recipeFileSet(recipe('A'), everything).files;
+    expect(ticket).toMatchObject({ name: 'A-Ticket.pdf', kind: 'ticket', mimeType: 'application/pdf' });
+    expect(ticket!.source).toEqual({ kind: 'hub', path: '/internal/tickets/demo/A/1.pdf' });
+  });
+
+  it('links the PDF of a recipe that brings one along, under the name of a ticket', () => {
+    const own = recipe('A');
+    const ticket = {
+      name: 'Ticket.pdf',
+      kind: 'ticket',
+      mimeType: 'application/pdf',
+      sizeBytes: null,
+      sha256: null,
+    } as const;
+    const setOf = (url: string) =>
+      recipeFileSet({ ...own, files: [...own.files, { ...ticket, url }] }, everything).files.filter(
+        ({ kind }) => kind === 'ticket',
+      );
+    expect(setOf('https://pdf.example/7')).toEqual([
+      {
+        name: 'A-Ticket.pdf',
+        kind: 'ticket',
+        mimeType: 'application/pdf',
+        source: { kind: 'url', url: 'https://pdf.example/7' },
+      },
+    ]);
+    const hub = own.files[0]!.url.replace('.json', '.pdf');
+    expect(setOf(hub)).toMatchObject([{ source: { kind: 'hub' } }]);
+  });
+
+  it('has no ticket of a recipe whose files an order was too large to list', () => {
+    expect(recipeFileSet(recipe('A', { files: [] }), everything).files).toEqual([]);
   });
 
   it('refuses a recipe document that is not pinned to its content', () => {

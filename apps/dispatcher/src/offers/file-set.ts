@@ -1,5 +1,5 @@
-import { MAX_INLINE_CHARACTERS } from '@heddle/contracts';
-import type { FileKind, OfferedFile, OrderChangedV1, RecipeSavedV1 } from '@heddle/contracts';
+import { MAX_INLINE_CHARACTERS, ticketPath } from '@heddle/contracts';
+import type { FileKind, FileSource, OfferedFile, OrderChangedV1, RecipeSavedV1 } from '@heddle/contracts';
 import { cancelledFileName, fileSetNames } from '@heddle/destination-kit';
 
 export type Include = Readonly<Record<FileKind, boolean>>;
@@ -65,21 +65,54 @@ function inlineDocument(order: OrderChangedV1): string {
 
 function filesOf(
   { tenant, channel }: { readonly tenant: string; readonly channel: string },
-  order: { readonly orderNumber: string; readonly orderId: string | null } | null,
+  order: OrderChangedV1 | null,
   recipes: readonly LinkedRecipe[],
   include: Include,
 ): OfferedFile[] {
-  const all = recipes.flatMap(({ recipeId, version, files }) =>
-    files.map((file) => ({ ...file, recipeId, version })),
-  );
+  const all = recipes.flatMap((recipe) => withTicket(recipe.files).map((file) => ({ ...file, recipe })));
   // Named before the choice: what is included changes no name.
-  const names = fileSetNames({ tenant, channel, order }, all);
-  return all.flatMap(({ recipeId, version, kind, mimeType, url, sha256 }, index): OfferedFile[] => {
+  const names = fileSetNames(
+    { tenant, channel, order },
+    all.map(({ recipe: { recipeId }, name, mimeType }) => ({ recipeId, name, mimeType })),
+  );
+  return all.flatMap((file, index): OfferedFile[] => {
+    const { kind, mimeType, recipe } = file;
     const name = names[index];
     if (!include[kind] || name === undefined) return [];
-    if (kind !== 'recipe') return [{ name, kind, mimeType, source: { kind: 'url', url } }];
+    return [{ name, kind, mimeType, source: sourceOf(file, { ...recipe, tenant }, order) }];
+  });
+}
+
+type ManifestFile = RecipeSavedV1['files'][number];
+
+function sourceOf(
+  { kind, url, sha256 }: ManifestFile,
+  recipe: LinkedRecipe & { readonly tenant: string },
+  order: OrderChangedV1 | null,
+): FileSource {
+  const { tenant, recipeId, version, files } = recipe;
+  if (kind === 'recipe') {
     if (sha256 === null) throw new TypeError('a recipe document without its hash');
     const path = `/internal/recipes/${tenant}/${encodeURIComponent(recipeId)}/${String(version)}`;
-    return [{ name, kind, mimeType, source: { kind: 'hub', path, sha256 } }];
-  });
+    return { kind: 'hub', path, sha256 };
+  }
+  if (kind !== 'ticket' || url !== ownTicketUrl(files)) return { kind: 'url', url };
+  if (order === null) return { kind: 'hub', path: ticketPath(recipe, null) };
+  const items = order.items.filter((item) => item.recipeId === recipeId && item.itemQuantity > 0);
+  return { kind: 'hub', path: ticketPath(recipe, { ...order, items }) };
+}
+
+/** Manifests that were made before the hub drew tickets have none. */
+function withTicket(files: readonly ManifestFile[]): readonly ManifestFile[] {
+  const url = ownTicketUrl(files);
+  if (url === undefined || files.some(({ kind }) => kind === 'ticket')) return files;
+  const ticket = { name: 'Ticket.pdf', kind: 'ticket', mimeType: 'application/pdf', url } as const;
+  return files.flatMap((file) =>
+    file.kind === 'recipe' ? [file, { ...ticket, sizeBytes: null, sha256: null }] : [file],
+  );
+}
+
+/** Where the hub serves the ticket that it draws: beside the document. A recipe with a PDF of its own links another one. */
+function ownTicketUrl(files: readonly ManifestFile[]): string | undefined {
+  return files.find(({ kind }) => kind === 'recipe')?.url.replace(/\.json$/, '.pdf');
 }
