@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, readdir, stat, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -10,6 +10,8 @@ import { HubClient } from '@heddle/testing';
 import { readLocalFile } from '../local/local-file.js';
 import type { LocalFile } from '../local/local-file.js';
 
+import { arrivals } from './arrivals.js';
+import type { Arrived } from './arrivals.js';
 import { previewPng, productionPdf } from './artwork.js';
 import type { Design } from './artwork.js';
 
@@ -54,6 +56,7 @@ async function deliveriesOf(hub: HubClient, orderNumber: string): Promise<readon
   return DeliveryPage.parse(await hub.expect('GET', `/api/v2/deliveries?orderNumber=${orderNumber}`)).items;
 }
 
+const DONE: ReadonlySet<string> = new Set(['succeeded', 'superseded']);
 const OPEN: ReadonlySet<string> = new Set(['waiting', 'ready', 'in-flight', 'retrying']);
 
 async function demo(): Promise<void> {
@@ -86,7 +89,7 @@ async function demo(): Promise<void> {
   console.log(`${String(ORDERS)} orders posted, two lines each; waiting until their files are delivered`);
 
   const deadline = performance.now() + WAIT_MS;
-  let deliveries: readonly (readonly [string, readonly DeliverySummary[]])[];
+  let deliveries: OrderDeliveries;
   do {
     await delay(250);
     deliveries = await Promise.all(
@@ -98,37 +101,54 @@ async function demo(): Promise<void> {
   );
 
   const seconds = ((performance.now() - startedAt) / 1_000).toFixed(1);
-  console.log(
-    `\n${'order'.padEnd(12)} ${'state'.padEnd(12)} ${'destination'.padEnd(12)} attempts  files in ${local.sandbox.sftp.directory}`,
+  const failed = deliveries.filter(
+    ([, some]) => some.length === 0 || some.some(({ state }) => !DONE.has(state)),
   );
-  const arrived = await readdir(local.sandbox.sftp.directory, { recursive: true }).catch((): string[] => []);
-  let failed = 0;
-  for (const [orderNumber, some] of deliveries) {
-    const files = arrived.filter((name) => name.split('/').at(-1)?.startsWith(`${orderNumber}_ID_`));
-    if (some.length === 0 || some.some(({ state }) => state !== 'succeeded' && state !== 'superseded'))
-      failed += 1;
-    for (const { state, destination, attempts } of some) {
-      console.log(
-        `${orderNumber.padEnd(12)} ${state.padEnd(12)} ${destination.padEnd(12)} ${String(attempts).padEnd(9)} ${String(files.length)}`,
-      );
-    }
-    if (some.length === 0) console.log(`${orderNumber.padEnd(12)} no delivery yet`);
-  }
-  const { items } = OrderPage.parse(
-    await hub.expect('GET', `/api/v2/orders?orderNumber=${orderNumbers[0] ?? ''}`),
-  );
-  const sample = arrived.filter((name) => name.includes(`${orderNumbers[0] ?? ''}_ID_`));
+  const arrived = await arrivals(local);
+  printOrders(deliveries, arrived);
+  const [first = ''] = orderNumbers;
+  const { items } = OrderPage.parse(await hub.expect('GET', `/api/v2/orders?orderNumber=${first}`));
   console.log(`\nThe first of them, version ${String(items[0]?.version ?? '?')}, as it arrived:`);
-  for (const name of sample.sort()) {
-    const { size } = await stat(join(local.sandbox.sftp.directory, name));
-    console.log(`  ${name}  ${String(size)} bytes`);
-  }
+  printFiles(first, arrived);
   console.log(
-    failed === 0
+    failed.length === 0
       ? `\nAll ${String(ORDERS)} orders were delivered in ${seconds} s.`
-      : `\n${String(failed)} of ${String(ORDERS)} orders are not delivered after ${seconds} s: look at GET /api/v2/deliveries.`,
+      : `\n${String(failed.length)} of ${String(ORDERS)} orders are not delivered after ${seconds} s: look at GET /api/v2/deliveries.`,
   );
-  if (failed > 0) process.exitCode = 1;
+  if (failed.length > 0) process.exitCode = 1;
+}
+
+type Arrivals = Awaited<ReturnType<typeof arrivals>>;
+type OrderDeliveries = readonly (readonly [orderNumber: string, deliveries: readonly DeliverySummary[]])[];
+
+const filesOf = (orderNumber: string, arrived: readonly Arrived[]): readonly Arrived[] =>
+  arrived.filter(({ name }) => name.startsWith(`${orderNumber}_ID_`));
+
+/** A line for each order, a column for each destination: how its delivery ended, and how many files are there. */
+function printOrders(deliveries: OrderDeliveries, arrived: Arrivals): void {
+  const kinds = [...arrived.keys()];
+  console.log(`\n${'order'.padEnd(12)}${kinds.map((kind) => kind.padEnd(20)).join('')}`);
+  for (const [orderNumber, some] of deliveries) {
+    const cells = kinds.map((kind) => {
+      const delivery = some.find(({ destination }) => destination === kind);
+      if (delivery === undefined) return '-'.padEnd(20);
+      const count = filesOf(orderNumber, arrived.get(kind) ?? []).length;
+      return `${delivery.state}, ${String(count)} files`.padEnd(20);
+    });
+    console.log(`${orderNumber.padEnd(12)}${cells.join('')}`);
+  }
+}
+
+function printFiles(orderNumber: string, arrived: Arrivals): void {
+  for (const [kind, all] of arrived) {
+    console.log(`  ${kind}`);
+    for (const { name, sizeBytes } of filesOf(orderNumber, all).toSorted(byName))
+      console.log(`    ${name}  ${sizeBytes === null ? 'a link' : `${String(sizeBytes)} bytes`}`);
+  }
+}
+
+function byName(a: Arrived, b: Arrived): number {
+  return a.name < b.name ? -1 : 1;
 }
 
 try {

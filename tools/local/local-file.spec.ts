@@ -21,6 +21,7 @@ const FACTS: Omit<LocalFile, 'pid' | 'began'> = {
     sftp: { host: '127.0.0.1', port: 22, username: 'heddle', directory: '/sftp' },
     smtp: { host: '127.0.0.1', port: 2525, directory: '/mail', url: 'smtp://127.0.0.1:2525' },
     files: { baseUrl: 'http://127.0.0.1:8081/', directory: '/files' },
+    zapier: { hookUrl: 'http://127.0.0.1:8082/hooks/catch/1/caught/', directory: '/hooks' },
   },
 };
 

@@ -29,6 +29,21 @@ export const LocalFile = z.object({
     /** The directory gets a folder for each mail. */
     smtp: z.object({ host: z.string(), port: z.int(), directory: z.string(), url: z.string() }),
     files: z.object({ baseUrl: z.string(), directory: z.string() }),
+    /** The directory gets a file for each call. */
+    zapier: z.object({ hookUrl: z.string(), directory: z.string() }),
+    /** Absent until it runs; each object is a file of the directory. */
+    s3: z
+      .object({
+        endpoint: z.string(),
+        region: z.string(),
+        bucket: z.string(),
+        accessKey: z.string(),
+        secretKey: z.string(),
+        directory: z.string(),
+      })
+      .optional(),
+    /** Absent until it runs; the signature allows to read and to list. */
+    azureBlob: z.object({ connectionString: z.string(), container: z.string() }).optional(),
   }),
   /** The process that started it all, told apart from a later one with its pid. */
   pid: z.int(),

@@ -1,7 +1,6 @@
 import { execFile } from 'node:child_process';
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { join, relative } from 'node:path';
-import { randomBytes } from 'node:crypto';
 import { promisify } from 'node:util';
 
 import { DESTINATION_KINDS, topicCatalogue } from '@heddle/contracts';
@@ -15,30 +14,24 @@ import {
   identityOf,
   isPortFree,
   serviceNames,
-  startFileServer,
   startKafka,
   startPostgres,
-  startSftpServer,
-  startSmtpServer,
   topology,
 } from '@heddle/testing';
 import type {
-  FileServer,
   KafkaCluster,
   LocalPostgres,
   ProcessIdentity,
   ServiceName,
   ServicePorts,
-  SftpServer,
-  SmtpServer,
 } from '@heddle/testing';
 
-import { TENANT, ensureIntegration, ensureKeys, ensureMailIntegration } from './demo-tenant.js';
-import type { SftpAccess } from './demo-tenant.js';
+import { TENANT, ensureIntegrations, ensureKeys } from './demo-tenant.js';
 import { readLocalFile } from './local-file.js';
 import type { LocalFile } from './local-file.js';
 import { embeddedKafkaVariables, kafkaFrom, kafkaVariables } from './local-kafka.js';
 import { Ports } from './ports.js';
+import { Sandboxes } from './sandboxes.js';
 import { StartError } from './screen.js';
 import type { Screen } from './screen.js';
 import { readState, writePrivate } from './state.js';
@@ -64,15 +57,6 @@ const run = promisify(execFile);
 const READY_MS = 60_000;
 /** Settings of services that a person may give to `npm start`. */
 const PASSED_ON = ['KEY_RATE_PER_SECOND', 'HISTORY_DAYS', 'RECIPE_WAIT_MS', 'SILENCE_MS', 'PUBLIC_HOSTS'];
-const SFTP_USER = 'heddle';
-
-interface Sandbox {
-  readonly sftp: SftpAccess;
-  readonly smtp: LocalFile['sandbox']['smtp'];
-  readonly sftpDirectory: string;
-  readonly files: { readonly baseUrl: string; readonly directory: string };
-}
-
 function ownIdentity(): ProcessIdentity {
   const identity = identityOf(process.pid);
   if (identity === undefined) throw new Error('the operating system does not tell when a process began');
@@ -86,9 +70,7 @@ export class LocalHeddle {
   private readonly services: SupervisedService[] = [];
   private kafka: KafkaCluster | undefined;
   private postgres: LocalPostgres | undefined;
-  private sftp: SftpServer | undefined;
-  private smtp: SmtpServer | undefined;
-  private files: FileServer | undefined;
+  private sandboxes: Sandboxes | undefined;
   private local: Omit<LocalFile, 'services'> | undefined;
   private stopping = false;
 
@@ -119,12 +101,14 @@ export class LocalHeddle {
       );
     }
 
-    const [kafka, databaseUrl, sandbox] = await Promise.all([
+    const sandboxes = await Sandboxes.prepare(this.path('sandbox'), ports);
+    this.sandboxes = sandboxes;
+    const [kafka, databaseUrl] = await Promise.all([
       this.provideKafka(),
       this.providePostgres(),
-      this.startSandboxes(ports),
+      sandboxes.startInProcess(),
     ]);
-    await this.launch(state, ports, { kafka, databaseUrl, sandbox });
+    await this.launch(state, ports, { kafka, databaseUrl, sandboxes });
   }
 
   /** @returns the variables that tell a service how to reach it. */
@@ -215,67 +199,17 @@ export class LocalHeddle {
     return join(this.options.root, 'dist', 'apps', app, `${name}.js`);
   }
 
-  private async startSandboxes(ports: Ports): Promise<Sandbox> {
-    const sftpDirectory = this.path('sandbox', 'sftp');
-    const filesDirectory = this.path('sandbox', 'files');
-    await Promise.all([
-      mkdir(sftpDirectory, { recursive: true }),
-      mkdir(filesDirectory, { recursive: true }),
-    ]);
-    const password = await this.sandboxPassword();
-    this.sftp = await startSftpServer({
-      directory: sftpDirectory,
-      port: await ports.portFor('sandbox-sftp'),
-      users: [{ username: SFTP_USER, password }],
-      hostKeyFile: this.path('sandbox', 'sftp-host-key'),
-    });
-    this.smtp = await startSmtpServer({
-      directory: this.path('sandbox', 'mail'),
-      port: await ports.portFor('sandbox-smtp'),
-    });
-    this.files = await startFileServer({
-      directory: filesDirectory,
-      port: await ports.portFor('sandbox-files'),
-    });
-    return {
-      sftp: {
-        host: '127.0.0.1',
-        port: this.sftp.port,
-        username: SFTP_USER,
-        password,
-        hostKeySha256: this.sftp.hostKeySha256,
-      },
-      sftpDirectory,
-      smtp: {
-        host: this.smtp.host,
-        port: this.smtp.port,
-        directory: this.smtp.directory,
-        url: this.smtp.url,
-      },
-      files: { baseUrl: `http://127.0.0.1:${String(this.files.port)}/`, directory: filesDirectory },
-    };
-  }
-
-  private async sandboxPassword(): Promise<string> {
-    const file = this.path('sandbox', 'sftp-password');
-    const kept = await readFile(file, 'utf8').catch(() => undefined);
-    if (kept !== undefined) return kept;
-    const password = randomBytes(18).toString('base64url');
-    await writeFile(file, password, { mode: 0o600 });
-    return password;
-  }
-
   private async launch(
     state: LocalState,
     ports: Ports,
     parts: {
       readonly kafka: Readonly<Record<string, string>>;
       readonly databaseUrl: string;
-      readonly sandbox: Sandbox;
+      readonly sandboxes: Sandboxes;
     },
   ): Promise<void> {
     const { options, screen } = this;
-    const { kafka, databaseUrl, sandbox } = parts;
+    const { kafka, databaseUrl, sandboxes } = parts;
     const kafkaBrokers = kafka['KAFKA_BROKERS'] ?? '';
     const baseUrl = `http://127.0.0.1:${String(options.PORT)}`;
     // One after the other: each choice must see the ones before it.
@@ -290,11 +224,7 @@ export class LocalHeddle {
     const keys = await ensureKeys(state, command, this.databaseIdentity(databaseUrl));
     // From here on a crash must not lose the keys: they are shown once.
     await writePrivate(this.path('state.json'), state);
-    const allowed = [
-      `127.0.0.1/32:${String(sandbox.sftp.port)}`,
-      `127.0.0.1/32:${String(sandbox.smtp.port)}`,
-      `127.0.0.1/32:${new URL(sandbox.files.baseUrl).port}`,
-    ];
+    const allowed = [...sandboxes.allowedAddresses];
     if (options.OUTBOUND_ALLOWED_ADDRESSES !== '') allowed.push(options.OUTBOUND_ALLOWED_ADDRESSES);
     const blueprints = topology({
       root: options.root,
@@ -307,7 +237,7 @@ export class LocalHeddle {
       serviceTokenKeys: state.serviceTokenKeys,
       outboundAllowedAddresses: allowed.join(','),
       spoolDirectory: this.path('spool'),
-      workerEnv: { email: { SMTP_URL: sandbox.smtp.url, MAIL_FROM: 'Heddle <heddle@hub.example>' } },
+      workerEnv: { email: { SMTP_URL: sandboxes.smtpUrl, MAIL_FROM: 'Heddle <heddle@hub.example>' } },
       env: {
         ...kafka,
         ...this.passedOn(),
@@ -322,16 +252,7 @@ export class LocalHeddle {
       kafkaBrokers,
       kafka,
       databaseUrl,
-      sandbox: {
-        sftp: {
-          host: sandbox.sftp.host,
-          port: sandbox.sftp.port,
-          username: sandbox.sftp.username,
-          directory: sandbox.sftpDirectory,
-        },
-        smtp: sandbox.smtp,
-        files: sandbox.files,
-      },
+      sandbox: sandboxes.describe(),
       ...ownIdentity(),
     };
     for (const blueprint of blueprints) {
@@ -350,9 +271,12 @@ export class LocalHeddle {
     }
     await Promise.all(this.services.map((service) => service.start()));
     await Promise.all(this.services.map((service) => service.ready(READY_MS)));
-    screen.say('all services are ready');
+    screen.say('all services are ready: orders are accepted');
+    // After that, as nobody who posts an order has to wait for them.
+    await sandboxes.startProcesses((line) => screen.say(line));
+    this.local = { ...this.local, sandbox: sandboxes.describe() };
     const admin = new HubClient(baseUrl, keys.adminApiKey);
-    await Promise.all([ensureIntegration(state, admin, sandbox.sftp), ensureMailIntegration(admin)]);
+    await ensureIntegrations(state, admin, sandboxes.integrations());
     await writePrivate(this.path('state.json'), state);
     await saveSampleRecipe(this.local);
     this.describe();
@@ -399,7 +323,7 @@ export class LocalHeddle {
     await Promise.all(this.services.map((service) => service.stop()));
     await this.described.catch(() => undefined);
     await rm(this.path('local.json'), { force: true });
-    await Promise.all([this.sftp?.close(), this.smtp?.close(), this.files?.close()]);
+    await this.sandboxes?.close();
     await Promise.all([this.kafka?.close(), this.postgres?.close()]);
   }
 

@@ -131,6 +131,10 @@ describe('npm start', () => {
     it('has the other commands find it', async () => {
       expect(await tool('demo')).toContain('All 8 orders were delivered');
       expect(await tool('dead-letters', ['list'])).toBe('nothing was set aside\n');
+      expect(await tool('outbox', ['list', 'dispatcher'])).toBe('nothing was refused\n');
+      await expect(
+        tool('reset-group', ['dispatcher', 'order.submitted', '--at=2026-01-01T00:00:00Z']),
+      ).rejects.toThrow(/no running instances/);
       const reading = run(
         process.execPath,
         [join(workspaceRoot(), 'dist/tools/tail/main.js'), 'order.submitted', '--from-beginning'],

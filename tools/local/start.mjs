@@ -16,6 +16,7 @@ import {
 } from '../bootstrap/ensure-dependencies.mjs';
 import { onEnd } from '../bootstrap/ending.mjs';
 import { fetchKafka } from '../kafka/fetch.mjs';
+import { fetchS3Proxy } from '../s3proxy/fetch.mjs';
 import { FetchError } from '../maven/libraries.mjs';
 
 const ROOT = resolve(fileURLToPath(new URL('.', import.meta.url)), '../..');
@@ -42,7 +43,9 @@ async function prepare() {
   const kafka = process.env.KAFKA_BROKERS ? Promise.resolve() : fetchKafka({ root: ROOT, onProgress: say });
   kafka.catch(() => undefined);
   await Promise.race([kafka, new Promise((done) => setTimeout(done, 200))]);
-  await Promise.all([kafka, ensureDependencies({ root: ROOT, onProgress: say })]);
+  // Beside the long installing. Heddle starts without this sandbox, and then says so itself.
+  const s3proxy = kafka.then(() => fetchS3Proxy({ root: ROOT, onProgress: say })).catch(() => undefined);
+  await Promise.all([kafka, s3proxy, ensureDependencies({ root: ROOT, onProgress: say })]);
   const { BuildError, build } = await import('../build/build.mjs');
   await build({ quiet: true }).catch((error) => {
     throw error instanceof BuildError ? new StartError(error.message) : error;

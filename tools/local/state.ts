@@ -14,7 +14,10 @@ const LocalState = z.object({
   starts: z.int().default(0),
   apiKey: z.string().optional(),
   adminApiKey: z.string().optional(),
-  integrationId: z.string().optional(),
+  /** The integrations to the sandboxes, by destination, and what they were last given: it holds secrets. */
+  integrations: z
+    .record(z.string(), z.object({ integrationId: z.string(), settings: z.record(z.string(), z.unknown()) }))
+    .default({}),
   /** The database that the keys are in: with another one they are made anew. */
   database: z.string().optional(),
 });
@@ -31,7 +34,13 @@ export async function readState(path: string): Promise<LocalState> {
     if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) {
       throw new Error(`${path} cannot be read: remove its folder and start again.`, { cause: error });
     }
-    return { secretsKey: newKeyring(), serviceTokenKeys: newKeyring(), ports: {}, starts: 0 };
+    return {
+      secretsKey: newKeyring(),
+      serviceTokenKeys: newKeyring(),
+      ports: {},
+      starts: 0,
+      integrations: {},
+    };
   }
 }
 

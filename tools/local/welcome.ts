@@ -50,6 +50,7 @@ export function showWelcome(
   const association = [{ recipeId: SAMPLE.recipeId, orderNumber, orderId, itemId: '1', itemQuantity: 2 }];
   const arriving = (name: string): string =>
     `  ${join(local.sandbox.sftp.directory, `${orderNumber}_ID_${orderId}_R_${SAMPLE.recipeId}_${name}`)}`;
+  const { s3, azureBlob } = local.sandbox;
   screen.show([
     `Heddle is up.`,
     ``,
@@ -70,7 +71,12 @@ export function showWelcome(
     arriving('Production-Front.pdf'),
     arriving('Preview-Front.png'),
     ``,
-    `and in a mail, each in a folder of its own below ${local.sandbox.smtp.directory}`,
+    `and at the other sandboxes:`,
+    ``,
+    `  mail     ${local.sandbox.smtp.directory} (a folder for each)`,
+    `  hook     ${local.sandbox.zapier.directory} (a file for each call)`,
+    `  bucket   ${s3?.directory ?? 'not running'}`,
+    `  container  ${azureBlob === undefined ? 'not running' : `${azureBlob.container} of Azurite`} (npm run demo reads it)`,
     ``,
     `More: npm run demo, npm run tail -- order.submitted. These facts and an administrator's key: ${file}`,
     `Ctrl-C stops everything.`,

@@ -59,7 +59,7 @@ describe('an order on its way from POST to a bucket', () => {
   const arrived = async (orderNumber: string): Promise<readonly string[]> =>
     (await readdir(folder())).filter((name) => name.startsWith(`${orderNumber}_`)).sort();
   const filesOf = (orderNumber: string): readonly string[] =>
-    ['Production-Front.dst', 'Recipe.json'].map(
+    ['Production-Front.dst', 'Recipe.json', 'Ticket.pdf'].map(
       (name) => `${orderNumber}_ID_6182665224482_R_DRIVE-001_${name}`,
     );
   const details = async (orderNumber: string): Promise<DeliveryDetails> => {
@@ -79,11 +79,12 @@ describe('an order on its way from POST to a bucket', () => {
       return found;
     }, WITHIN);
 
-    const [production = '', recipe = ''] = filesOf('1022');
-    expect(await arrived('1022')).toEqual([production, recipe]);
+    const [production = '', recipe = '', ticket = ''] = filesOf('1022');
+    expect(await arrived('1022')).toEqual(filesOf('1022'));
     const bytes = await readFile(join(folder(), production));
     expect(bytes.equals(Buffer.alloc(LARGE_BYTES, 'stitches '))).toBe(true);
     expect(JSON.parse(await readFile(join(folder(), recipe), 'utf8'))).toMatchObject({ id: 'DRIVE-001' });
+    expect(await readFile(join(folder(), ticket), 'latin1')).toMatch(/^%PDF-/);
     expect(delivery.files.map(({ receipt }) => receipt?.location)).toEqual(
       expect.arrayContaining([`s3://${BUCKET}/in/default/${recipe}`]),
     );

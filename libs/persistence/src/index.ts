@@ -11,6 +11,7 @@ export { connectDataSource, createDataSource } from './lib/data-source.js';
 export type { DataSourceOptions, MigrationClass } from './lib/data-source.js';
 export { DatabaseError, faultOf, toDatabaseError } from './lib/database-error.js';
 export type { Fault } from './lib/database-error.js';
+export { DatabaseProblemFilter } from './lib/database-problem.filter.js';
 export type { EventPublisher, OutgoingEvent, PublishFailure, PublishOutcome } from './lib/event-publisher.js';
 export { IDEMPOTENCY_DDL, IdempotencyError, IdempotencyKeys } from './lib/idempotency-keys.js';
 export type { IdempotencyOptions } from './lib/idempotency-keys.js';

@@ -1,4 +1,4 @@
-export { Azurite, startAzurite } from './lib/azurite.js';
+export { Azurite, listBlobs, startAzurite } from './lib/azurite.js';
 export type { AzuriteOptions, SasOptions } from './lib/azurite.js';
 export { Child } from './lib/child.js';
 export type { ChildExit, ChildOptions } from './lib/child.js';

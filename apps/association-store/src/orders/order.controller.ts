@@ -6,15 +6,14 @@ import { z } from 'zod';
 import { Caller, RequirePermission, ServiceTokenGuard } from '@heddle/access';
 import { OrdersQuery } from '@heddle/contracts';
 import type { OrderView, OrderWithVersions } from '@heddle/contracts';
+import { DatabaseProblemFilter } from '@heddle/persistence';
 import { ProblemError, isUnchanged, parseInput } from '@heddle/platform';
-
-import { UnavailableFilter } from '../operations/unavailable.filter.js';
 
 import { findOrder, listOrders } from './order.queries.js';
 
 @Controller('api/v2/orders')
 @UseGuards(ServiceTokenGuard)
-@UseFilters(UnavailableFilter)
+@UseFilters(DatabaseProblemFilter)
 @RequirePermission('orders:read')
 export class OrderController {
   constructor(private readonly dataSource: DataSource) {}

@@ -5,9 +5,8 @@ import { DataSource } from 'typeorm';
 import { Caller, RequirePermission, ServiceTokenGuard } from '@heddle/access';
 import { RecipeId, TicketQuery } from '@heddle/contracts';
 import type { TicketPaper } from '@heddle/contracts';
+import { DatabaseProblemFilter } from '@heddle/persistence';
 import { ProblemError, isUnchanged, parseInput } from '@heddle/platform';
-
-import { UnavailableFilter } from '../operations/unavailable.filter.js';
 
 import { sendTicket } from '../tickets/ticket.controller.js';
 import { TicketService } from '../tickets/ticket.service.js';
@@ -23,7 +22,7 @@ const NOT_FOUND = 'there is no such recipe';
 /** Recipe documents, exactly as they were sent, and the tickets drawn of them. */
 @Controller()
 @UseGuards(ServiceTokenGuard)
-@UseFilters(UnavailableFilter)
+@UseFilters(DatabaseProblemFilter)
 @RequirePermission('recipes:read')
 export class RecipeController {
   constructor(

@@ -4,9 +4,9 @@ import type { FastifyReply } from 'fastify';
 import { Caller, RequirePermission, ServiceTokenGuard } from '@heddle/access';
 import { RecipeId, TicketQuery } from '@heddle/contracts';
 import type { TicketPaper } from '@heddle/contracts';
+import { DatabaseProblemFilter } from '@heddle/persistence';
 import { ProblemError, isUnchanged, parseInput } from '@heddle/platform';
 
-import { UnavailableFilter } from '../operations/unavailable.filter.js';
 import { TICKET_PAPER } from '../tokens.js';
 
 import { TicketService } from './ticket.service.js';
@@ -17,7 +17,7 @@ const NOT_FOUND = 'there is no such recipe';
 /** Pick tickets with what a delivery says of an order, for workers and links. */
 @Controller('internal/tickets')
 @UseGuards(ServiceTokenGuard)
-@UseFilters(UnavailableFilter)
+@UseFilters(DatabaseProblemFilter)
 @RequirePermission('recipes:read')
 export class TicketController {
   constructor(

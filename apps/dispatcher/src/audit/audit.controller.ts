@@ -1,9 +1,9 @@
-import { Controller, Get, Inject, Query, UseGuards } from '@nestjs/common';
+import { Controller, Get, Inject, Query, UseFilters, UseGuards } from '@nestjs/common';
 
 import { Caller, RequirePermission, ServiceTokenGuard } from '@heddle/access';
 import { AuditQuery } from '@heddle/contracts';
 import type { AuditEntry } from '@heddle/contracts';
-import { listAudit } from '@heddle/persistence';
+import { DatabaseProblemFilter, listAudit } from '@heddle/persistence';
 import type { DataSource } from '@heddle/persistence';
 
 import { parseQuery } from '../http/input.js';
@@ -13,6 +13,7 @@ import { DATA_SOURCE } from '../tokens.js';
 /** What was done to integrations. The gateway shows it together with its own entries. */
 @Controller('api/v2/audit')
 @UseGuards(ServiceTokenGuard)
+@UseFilters(DatabaseProblemFilter)
 @RequirePermission('admin')
 export class AuditController {
   constructor(@Inject(DATA_SOURCE) private readonly dataSource: DataSource) {}

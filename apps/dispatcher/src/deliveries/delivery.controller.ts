@@ -8,6 +8,7 @@ import {
   Post,
   Query,
   Res,
+  UseFilters,
   UseGuards,
 } from '@nestjs/common';
 import type { FastifyReply } from 'fastify';
@@ -16,6 +17,7 @@ import { z } from 'zod';
 import { Caller, RequirePermission, ServiceTokenGuard } from '@heddle/access';
 import { DeliveriesQuery } from '@heddle/contracts';
 import type { DeliveryDetails, DeliverySummary } from '@heddle/contracts';
+import { DatabaseProblemFilter } from '@heddle/persistence';
 import { ProblemError, etagOfText, isUnchanged } from '@heddle/platform';
 
 import { parseQuery } from '../http/input.js';
@@ -25,6 +27,7 @@ import { DeliveryRepository } from './delivery.repository.js';
 
 @Controller()
 @UseGuards(ServiceTokenGuard)
+@UseFilters(DatabaseProblemFilter)
 @RequirePermission('deliveries:read')
 export class DeliveryController {
   constructor(

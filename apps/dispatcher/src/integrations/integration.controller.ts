@@ -11,6 +11,7 @@ import {
   Post,
   Query,
   Res,
+  UseFilters,
   UseGuards,
 } from '@nestjs/common';
 import type { FastifyReply } from 'fastify';
@@ -26,6 +27,7 @@ import {
   jsonSchemaOf,
 } from '@heddle/contracts';
 import type { IntegrationTest, IntegrationVersionView, IntegrationView } from '@heddle/contracts';
+import { DatabaseProblemFilter } from '@heddle/persistence';
 import { ProblemError, parseInput } from '@heddle/platform';
 
 import { IdempotencyKey, parseQuery } from '../http/input.js';
@@ -41,6 +43,7 @@ const VersionsQuery = z.strictObject({
 
 @Controller('api/v2/integrations')
 @UseGuards(ServiceTokenGuard)
+@UseFilters(DatabaseProblemFilter)
 @RequirePermission('integrations:manage')
 export class IntegrationController {
   constructor(
@@ -178,6 +181,7 @@ export class IntegrationController {
 
 @Controller('api/v2/destinations')
 @UseGuards(ServiceTokenGuard)
+@UseFilters(DatabaseProblemFilter)
 @RequirePermission()
 export class DestinationController {
   /** Each kind with the JSON Schema of its settings: what a form is made of. */

@@ -1,5 +1,3 @@
-import { createHash } from 'node:crypto';
-
 import { Inject, Injectable } from '@nestjs/common';
 import { z } from 'zod';
 
@@ -79,7 +77,8 @@ export class IntegrationService {
     const judged = judge(input);
     await this.checkHost(judged.content);
     const scope = `${caller.tenant}:integrations`;
-    const hash = createHash('sha256').update(JSON.stringify(input)).digest('hex');
+    // The input holds secrets, some of which could be guessed from a plain hash.
+    const hash = this.sealer.fingerprint(JSON.stringify(input));
     const { answer } = await this.idempotency.run(scope, idempotencyKey, hash, async (tx) => {
       const integrationId = newId();
       const content = this.sealed(caller.tenant, integrationId, judged, {});

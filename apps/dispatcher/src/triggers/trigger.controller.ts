@@ -1,9 +1,10 @@
-import { Body, Controller, Headers, Inject, Post, Res, UseGuards } from '@nestjs/common';
+import { Body, Controller, Headers, Inject, Post, Res, UseFilters, UseGuards } from '@nestjs/common';
 import type { FastifyReply } from 'fastify';
 
 import { Caller, RequirePermission, ServiceTokenGuard } from '@heddle/access';
 import { TriggerRequest } from '@heddle/contracts';
 import type { TriggerAnswer, TriggerPreview } from '@heddle/contracts';
+import { DatabaseProblemFilter } from '@heddle/persistence';
 import { parseInput } from '@heddle/platform';
 
 import { IdempotencyKey } from '../http/input.js';
@@ -12,6 +13,7 @@ import { TriggerService } from './trigger.service.js';
 
 @Controller('api/v2/trigger')
 @UseGuards(ServiceTokenGuard)
+@UseFilters(DatabaseProblemFilter)
 @RequirePermission('deliveries:trigger')
 export class TriggerController {
   constructor(@Inject(TriggerService) private readonly triggers: TriggerService) {}

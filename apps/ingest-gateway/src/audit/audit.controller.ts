@@ -3,12 +3,11 @@ import type { z } from 'zod';
 
 import { ACCESS_SCHEMA } from '@heddle/access';
 import { AuditPage, AuditQuery } from '@heddle/contracts';
-import { listAudit } from '@heddle/persistence';
+import { DatabaseProblemFilter, listAudit } from '@heddle/persistence';
 import type { DataSource } from '@heddle/persistence';
 import { ProblemError, parseInput } from '@heddle/platform';
 
 import { DATA_SOURCE } from '../database.js';
-import { DatabaseProblemFilter } from '../http/database-problem.filter.js';
 import { callerOf } from '../http/gateway-request.js';
 import type { GatewayRequest } from '../http/gateway-request.js';
 import { queryOf } from '../http/query.js';

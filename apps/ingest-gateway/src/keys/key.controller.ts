@@ -15,13 +15,12 @@ import {
 import type { ApiKeyView, Caller } from '@heddle/access';
 import { KeyCreate, KeysQuery } from '@heddle/contracts';
 import type { KeyCreated, KeyPage, KeyView } from '@heddle/contracts';
-import { IdempotencyKeys } from '@heddle/persistence';
+import { DatabaseProblemFilter, IdempotencyKeys } from '@heddle/persistence';
 import type { DataSource } from '@heddle/persistence';
 import { ProblemError, parseInput } from '@heddle/platform';
 import { SecretSealer } from '@heddle/secrets';
 
 import { DATA_SOURCE } from '../database.js';
-import { DatabaseProblemFilter } from '../http/database-problem.filter.js';
 import { callerOf } from '../http/gateway-request.js';
 import type { GatewayRequest } from '../http/gateway-request.js';
 import { queryOf } from '../http/query.js';

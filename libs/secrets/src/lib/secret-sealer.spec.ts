@@ -155,6 +155,21 @@ describe('a change of master key', () => {
   });
 });
 
+describe('a fingerprint', () => {
+  it('is the same for the same text, and another one for any other', () => {
+    fc.assert(
+      fc.property(secrets, secrets, (one, other) => {
+        expect(sealer.fingerprint(one) === sealer.fingerprint(other)).toBe(one === other);
+      }),
+    );
+  });
+
+  it('cannot be computed without the master key', () => {
+    const stranger = new SecretSealer(parseKeyring(k1));
+    expect(stranger.fingerprint('secret')).not.toBe(sealer.fingerprint('secret'));
+  });
+});
+
 describe('isSealed', () => {
   it('knows an envelope by its form', () => {
     expect(isSealed(sealer.seal('', place))).toBe(true);

@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes } from 'node:crypto';
 import type { CipherKey } from 'node:crypto';
 
 import type { Keyring, NamedKey } from './keyring.js';
@@ -77,6 +77,17 @@ export class SecretSealer {
     } finally {
       dataKey.fill(0);
     }
+  }
+
+  /**
+   * The same text always has the same fingerprint, and without the newest master key nobody can try out which text
+   * it is of. Changes with that key.
+   *
+   * @returns HMAC-SHA-256 in base64url.
+   */
+  fingerprint(text: string): string {
+    const key = Buffer.from(hkdfSync('sha256', this.keyring[0].key, '', 'heddle fingerprint', 32));
+    return createHmac('sha256', key).update(text).digest('base64url');
   }
 
   private envelope(dataKey: Buffer, sealed: Buffer): string {

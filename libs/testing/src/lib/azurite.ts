@@ -25,6 +25,7 @@ export interface AzuriteOptions {
 export interface SasOptions {
   /** As in `sp`; `w` when left out. */
   readonly rights?: string;
+  readonly startsAt?: Date;
   readonly expiresAt?: Date;
 }
 
@@ -110,12 +111,12 @@ export class Azurite {
   }
 
   /** For one container, as the portal prints it. */
-  connectionString(container: string, { rights = 'w', expiresAt }: SasOptions = {}): string {
+  connectionString(container: string, { rights = 'w', startsAt, expiresAt }: SasOptions = {}): string {
     const sas = generateBlobSASQueryParameters(
       {
         containerName: container,
         permissions: ContainerSASPermissions.parse(rights),
-        startsOn: new Date(Date.now() - DAY_MS),
+        startsOn: startsAt ?? new Date(Date.now() - DAY_MS),
         expiresOn: expiresAt ?? new Date(Date.now() + SAS_MS),
       },
       this.credential,
@@ -180,6 +181,18 @@ export class Azurite {
       return false;
     }
   }
+}
+
+/** Every blob that a SAS with the rights to read and list shows: its name and its size in bytes. */
+export async function listBlobs(
+  connectionString: string,
+  container: string,
+): Promise<readonly { readonly name: string; readonly sizeBytes: number }[]> {
+  const client = BlobServiceClient.fromConnectionString(connectionString).getContainerClient(container);
+  const blobs: { name: string; sizeBytes: number }[] = [];
+  for await (const { name, properties } of client.listBlobsFlat())
+    blobs.push({ name, sizeBytes: properties.contentLength ?? 0 });
+  return blobs;
 }
 
 function accountKeyOf(directory: string): string {

@@ -1,12 +1,12 @@
 import { Catch, Inject } from '@nestjs/common';
 import type { ArgumentsHost, ExceptionFilter } from '@nestjs/common';
-import type { FastifyReply, FastifyRequest } from 'fastify';
-
-import { DatabaseError } from '@heddle/persistence';
 import { LOGGER, ProblemError, describeError, sendProblem } from '@heddle/platform';
 import type { Logger } from '@heddle/platform';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 
-/** Keys and their audit need PostgreSQL: while it is away they are 503, everything else goes on. */
+import { DatabaseError } from './database-error.js';
+
+/** A database that is away is no fault of the request: 503 with `Retry-After`, and a line that is no alarm. */
 @Catch(DatabaseError)
 export class DatabaseProblemFilter implements ExceptionFilter<DatabaseError> {
   constructor(@Inject(LOGGER) private readonly logger: Logger) {}
@@ -16,7 +16,10 @@ export class DatabaseProblemFilter implements ExceptionFilter<DatabaseError> {
     const isAway = error.fault === 'transient';
     if (isAway) this.logger.warn({ err: describeError(error) }, 'database.unreachable');
     const problem = isAway
-      ? new ProblemError(503, 'the database does not answer, try again', { headers: { 'retry-after': '5' } })
+      ? new ProblemError(503, 'the database does not answer, try again', {
+          headers: { 'retry-after': '5' },
+          cause: error,
+        })
       : error;
     sendProblem(problem, http.getRequest<FastifyRequest>(), http.getResponse<FastifyReply>(), this.logger);
   }
