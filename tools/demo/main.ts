@@ -139,16 +139,17 @@ function printOrders(deliveries: OrderDeliveries, arrived: Arrivals): void {
   }
 }
 
+/** A line for each file, with what stands at each destination: the same bytes everywhere, or somebody sees it here. */
 function printFiles(orderNumber: string, arrived: Arrivals): void {
+  const places = new Map<string, string[]>();
   for (const [kind, all] of arrived) {
-    console.log(`  ${kind}`);
-    for (const { name, sizeBytes } of filesOf(orderNumber, all).toSorted(byName))
-      console.log(`    ${name}  ${sizeBytes === null ? 'a link' : `${String(sizeBytes)} bytes`}`);
+    for (const { name, sizeBytes } of filesOf(orderNumber, all)) {
+      const size = sizeBytes === null ? 'link' : `${String(sizeBytes)} B`;
+      places.set(name, [...(places.get(name) ?? []), `${kind} ${size}`]);
+    }
   }
-}
-
-function byName(a: Arrived, b: Arrived): number {
-  return a.name < b.name ? -1 : 1;
+  for (const name of [...places.keys()].sort())
+    console.log(`  ${name}\n      ${(places.get(name) ?? []).join(', ')}`);
 }
 
 try {

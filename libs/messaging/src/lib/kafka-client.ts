@@ -5,8 +5,9 @@ import type { Logger } from 'pino';
 import { createCluster } from './kafka-cluster.js';
 import type { Cluster } from './kafka-cluster.js';
 import type { KafkaOptions } from './kafka-config.js';
-import { kafkaLog, silenceNegativeTimeouts } from './kafka-log.js';
+import { kafkaLog } from './kafka-log.js';
 import { KafkaSockets } from './kafka-sockets.js';
+import { restIdleQueues } from './request-queue.js';
 
 /** After this a broker counts as hung, and its connections are closed. */
 export const REQUEST_TIMEOUT_MS = 6_000;
@@ -34,7 +35,7 @@ export interface KafkaClient {
  * know deadlines.
  */
 export function createClient(options: KafkaOptions, logger: Logger): KafkaClient {
-  silenceNegativeTimeouts();
+  restIdleQueues();
   const sockets = new KafkaSockets();
   return {
     kafka: new Kafka({
@@ -55,7 +56,7 @@ export function createClient(options: KafkaOptions, logger: Logger): KafkaClient
 
 /** The same below the API of kafkajs, for the publisher and for questions about offsets. */
 export function createInnerCluster(options: KafkaOptions, logger: Logger): Cluster {
-  silenceNegativeTimeouts();
+  restIdleQueues();
   const sockets = new KafkaSockets();
   return createCluster({
     ...commonOf(options, logger, sockets),

@@ -43,17 +43,3 @@ function levelOf(level: logLevel, message: string): Level | undefined {
 function detailOf(message: string): string {
   return (message.split('{', 1)[0] ?? '').slice(0, 300);
 }
-
-let isSilenced = false;
-
-/** kafkajs 2.2.4 asks for negative time-outs on Node 24, which changes nothing and would be printed once a process. */
-export function silenceNegativeTimeouts(): void {
-  if (isSilenced) return;
-  isSilenced = true;
-  const emitWarning = process.emitWarning.bind(process) as (...args: unknown[]) => void;
-  process.emitWarning = (...args: unknown[]): void => {
-    const [, second] = args;
-    const name = typeof second === 'object' && second !== null ? (second as { type?: unknown }).type : second;
-    if (name !== 'TimeoutNegativeWarning') emitWarning(...args);
-  };
-}
