@@ -16,22 +16,17 @@ const SECONDS = 20;
 const WARM_UP_ORDERS = 50;
 const FILE_BYTES = 20_000;
 const LARGE_FILE_BYTES = 200 * 1_000_000;
-const WIDE_WINDOW = 16;
 const P99_AIM_MS = 500;
 const REST_AIM_MB = 150;
 const LARGE_AIM_MB = 200;
 
 /** From the 202 to the file under its final name, with the processes that `npm start` runs as well. */
 export async function pipelineBench(): Promise<readonly BenchRow[]> {
-  const [kafka, postgres] = await Promise.all([
-    startKafka({ forBenchmarks: true }),
-    startPostgres({ durable: true }),
-  ]);
+  const [kafka, postgres] = await Promise.all([startKafka(), startPostgres({ durable: true })]);
   try {
     const heddle = await Heddle.start({
       kafkaBrokers: kafka.brokers,
-      databaseUrl: postgres.url, // One integration may hold an eighth of the pool.
-      env: { ATTEMPT_POOL: String(8 * WIDE_WINDOW) },
+      databaseUrl: postgres.url,
     });
     try {
       return await measure(heddle, kafka);
@@ -58,7 +53,7 @@ async function measure(heddle: Heddle, kafka: KafkaCluster): Promise<readonly Be
     });
   }
   // Two files an order: production and preview.
-  const { integrationId } = await heddle.integrate({ include: { recipe: false, ticket: false } });
+  await heddle.integrate({ include: { recipe: false, ticket: false } });
   await Promise.all(
     ['front.pdf', 'front.png'].map((name) =>
       writeFile(join(heddle.filesDirectory, name), Buffer.alloc(FILE_BYTES, name)),
@@ -78,7 +73,7 @@ async function measure(heddle: Heddle, kafka: KafkaCluster): Promise<readonly Be
   pidOf.set('this process (load, SFTP and file server)', process.pid);
   const before = new Map([...pidOf].map(([name, pid]) => [name, cpuMsOf(pid)]));
   const latencies = await run(heddle, 'N', ORDERS_PER_SECOND * SECONDS);
-  rows.push(latencyRow('window of 8, the default', latencies));
+  rows.push(latencyRow(latencies));
   for (const [name, pid] of pidOf) {
     const cpuMs = (cpuMsOf(pid) - (before.get(name) ?? 0)) / latencies.length;
     rows.push({ figure: `CPU per order, ${name}`, value: `${cpuMs.toFixed(2)} ms`, aim: '', holds: true });
@@ -92,21 +87,15 @@ async function measure(heddle: Heddle, kafka: KafkaCluster): Promise<readonly Be
       holds: true,
     });
   }
-  await heddle.admin.expect('PATCH', `/api/v2/integrations/${integrationId}`, {
-    limits: { window: WIDE_WINDOW },
-  });
-  rows.push(
-    latencyRow(`window of ${String(WIDE_WINDOW)}`, await run(heddle, 'X', ORDERS_PER_SECOND * SECONDS)),
-  );
   rows.push(await largeFile(heddle, pidOf.get('outbound-sftp') ?? 0));
   return rows;
 }
 
-function latencyRow(window: string, latencies: readonly number[]): BenchRow {
+function latencyRow(latencies: readonly number[]): BenchRow {
   const sorted = [...latencies].sort((a, b) => a - b);
   const p99 = percentile(sorted, 0.99);
   return {
-    figure: `accept -> renamed on SFTP, ${String(ORDERS_PER_SECOND)} orders/s, two 20 kB files, ${window}`,
+    figure: `accept -> renamed on SFTP, ${String(ORDERS_PER_SECOND)} orders/s, two 20 kB files`,
     value: `p50 ${percentile(sorted, 0.5).toFixed(0)} ms, p99 ${p99.toFixed(0)} ms`,
     aim: `p99 < ${String(P99_AIM_MS)} ms`,
     holds: p99 < P99_AIM_MS,

@@ -167,7 +167,7 @@ describe('creating an integration', () => {
       activeFrom: null,
       triggers: ['order.submitted', 'order.updated'],
       settings: { 'password-secret': '********', directory: '/in/{channel}' },
-      limits: { window: 8, perSecond: null },
+      limits: { window: 16, perSecond: null },
     });
     expect(headers.get('etag')).toBe('"1"');
   });

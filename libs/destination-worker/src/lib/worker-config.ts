@@ -34,7 +34,7 @@ export const workerConfig = {
     .int()
     .min(1)
     .max(1_024)
-    .default(64)
+    .default(128)
     .describe('Attempts made at one time; one integration holds at most an eighth of them.'),
   ATTEMPT_TIMEOUT_MS: milliseconds(1_000, 3_600_000, 600_000, 'Longest time of one attempt.'),
   CONNECT_TIMEOUT_MS: milliseconds(100, 120_000, 10_000, 'Longest time to connect to a source or a target.'),

@@ -10,7 +10,7 @@ import { pageOf, paging } from './paging.http.js';
 
 const Limits = z.strictObject({
   /** Most offers open at once. */
-  window: z.int().min(1).max(1_000).default(8),
+  window: z.int().min(1).max(1_000).default(16),
   /** Most attempts started per second; null: no limit. */
   perSecond: z.number().positive().max(10_000).nullable().default(null),
 });
