@@ -1,6 +1,7 @@
 import type { BenchRow } from './bench-row.js';
 import { printTable } from './bench-row.js';
 import { gatewayBench } from './gateway.bench.js';
+import { hooksBench } from './hooks.bench.js';
 import { pipelineBench } from './pipeline.bench.js';
 import { producerBench } from './producer.bench.js';
 import { startupBench } from './startup.bench.js';
@@ -12,6 +13,7 @@ const BENCHES = new Map<string, () => Promise<readonly BenchRow[]>>([
   ['store', storeBench],
   ['gateway', gatewayBench],
   ['pipeline', pipelineBench],
+  ['hooks', hooksBench],
   ['tickets', ticketsBench],
   ['startup', startupBench],
 ]);

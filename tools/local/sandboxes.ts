@@ -211,7 +211,14 @@ export class Sandboxes {
 
   async close(): Promise<void> {
     const { sftp, smtp, files, hooks, s3, azurite } = this;
-    await Promise.all([sftp, smtp, files, hooks, s3, azurite].map((server) => server?.close()));
+    await Promise.all([
+      sftp?.close(),
+      smtp?.close(),
+      files?.close(),
+      hooks?.close(),
+      s3?.close(),
+      azurite?.close(),
+    ]);
   }
 
   private async folder(name: string): Promise<string> {

@@ -62,8 +62,9 @@ describe('five destinations in trouble at the same time', () => {
   /** Each file with its bytes, none under another name; mails and calls at least once, and all of them the same. */
   async function expectArrived(orderNumber: string): Promise<void> {
     const names = filesOf({ orderNumber, recipeId: RECIPE });
-    for (const { kind, arrived } of targets) {
-      const arrivals = await arrived(orderNumber);
+    for (const target of targets) {
+      const { kind } = target;
+      const arrivals = await target.arrived(orderNumber);
       expect([kind, arrivals.length > 0]).toEqual([kind, true]);
       expect([kind, new Set(arrivals.map(({ id }) => id)).size]).toEqual([kind, 1]);
       for (const { files } of arrivals) {

@@ -10,8 +10,7 @@ interface RequestQueue {
 
 const require = createRequire(import.meta.url);
 const { prototype } = require('kafkajs/src/network/requestQueue/index.js') as { prototype: RequestQueue };
-// Called with its queue below.
-// eslint-disable-next-line @typescript-eslint/unbound-method
+// eslint-disable-next-line @typescript-eslint/unbound-method -- called with its queue below
 const scheduleCheck = prototype.scheduleCheckPendingRequests;
 
 /**

@@ -1,0 +1,247 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
+import {
+  Heddle,
+  HookCatcher,
+  createIntegration,
+  eventually,
+  startKafka,
+  startPostgres,
+} from '@heddle/testing';
+import type { KafkaCluster } from '@heddle/testing';
+// eslint-disable-next-line @nx/enforce-module-boundaries -- plain kafkajs is the bare chain
+import { Kafka, logLevel } from 'kafkajs';
+import { Pool } from 'undici';
+
+import type { BenchRow } from './bench-row.js';
+import { percentile } from './process-facts.js';
+
+/** Twenty hooks take 600 calls a second within their pacing of 30. */
+const HOOKS = 20;
+const SECONDS = 15;
+const WARM_UP_S = 10;
+const RUNS = [
+  { rate: 50, aimMs: 100 },
+  { rate: 200, aimMs: 100 },
+  { rate: 500, aimMs: 250 },
+] as const;
+const RATIO_AIM = 3;
+/** Orders that are still on their way so long after the last was accepted count as left behind. */
+const REST_MS = 60_000;
+
+/** From the 202 to the call of the hook, against a chain of three topics that does nothing else. */
+export async function hooksBench(): Promise<readonly BenchRow[]> {
+  const [kafka, postgres, catcher] = await Promise.all([
+    startKafka(),
+    startPostgres({ durable: true }),
+    HookCatcher.start({ keep: 1 }),
+  ]);
+  try {
+    const heddle = await Heddle.start({
+      kafkaBrokers: kafka.brokers,
+      databaseUrl: postgres.url,
+      workers: ['zapier'],
+      allowedAddresses: [`127.0.0.1/32:${String(catcher.port)}`],
+      env: { KEY_RATE_PER_SECOND: '10000' },
+    });
+    try {
+      return await measure(heddle, kafka, catcher);
+    } finally {
+      await heddle.stop();
+    }
+  } finally {
+    await Promise.all([kafka.close(), postgres.close(), catcher.close()]);
+  }
+}
+
+/** Hands over one order and resolves when it is accepted. */
+type Accept = (orderNumber: string, index: number) => Promise<void>;
+
+async function measure(
+  heddle: Heddle,
+  kafka: KafkaCluster,
+  catcher: HookCatcher,
+): Promise<readonly BenchRow[]> {
+  const accept = await heddleChain(heddle, catcher);
+  const bare = await BareChain.start(kafka, catcher);
+  const rows: BenchRow[] = [];
+  try {
+    await spread(accept, catcher, { prefix: 'W', rate: RUNS[0].rate, seconds: WARM_UP_S });
+    await spread(bare.accept, catcher, { prefix: 'V', rate: RUNS[0].rate, seconds: WARM_UP_S });
+    for (const { rate, aimMs } of RUNS) {
+      const ours = await spread(accept, catcher, { prefix: `H${String(rate)}-`, rate, seconds: SECONDS });
+      const theirs = await spread(bare.accept, catcher, {
+        prefix: `B${String(rate)}-`,
+        rate,
+        seconds: SECONDS,
+      });
+      rows.push(...rowsOf(rate, aimMs, ours, theirs));
+    }
+  } finally {
+    await bare.close();
+  }
+  return rows;
+}
+
+function rowsOf(rate: number, aimMs: number, ours: Outcome, theirs: Outcome): readonly BenchRow[] {
+  const at = `accept -> hook called, ${String(rate)} orders/s over ${String(HOOKS)} hooks`;
+  const ratio = ours.p99 / theirs.p99;
+  return [
+    {
+      figure: at,
+      value: `p50 ${ours.p50.toFixed(0)} ms, p99 ${ours.p99.toFixed(0)} ms; accepted ${ours.acceptedPerSecond.toFixed(0)}/s`,
+      aim: `p99 < ${String(aimMs)} ms`,
+      holds: ours.p99 < aimMs,
+    },
+    {
+      figure: `${at}, against a bare chain of the same topics`,
+      value: `${ratio.toFixed(1)} x (its p99 ${theirs.p99.toFixed(0)} ms)`,
+      aim: `<= ${String(RATIO_AIM)} x`,
+      holds: ratio <= RATIO_AIM,
+    },
+  ];
+}
+
+interface Outcome {
+  readonly p50: number;
+  readonly p99: number;
+  /** Below the rate that was asked for, the acceptance itself was behind. */
+  readonly acceptedPerSecond: number;
+}
+
+/** Orders at a steady rate; milliseconds from the acceptance of each to its call. */
+async function spread(
+  accept: Accept,
+  catcher: HookCatcher,
+  { prefix, rate, seconds }: { readonly prefix: string; readonly rate: number; readonly seconds: number },
+): Promise<Outcome> {
+  const calledAt = new Map<string, number>();
+  catcher.rule = ({ text }) => {
+    const orderNumber = /"orderNumber":"([^"]+)"/.exec(text)?.[1] ?? '';
+    if (orderNumber.startsWith(prefix) && !calledAt.has(orderNumber))
+      calledAt.set(orderNumber, performance.now());
+    return undefined;
+  };
+  const acceptedAt = new Map<string, number>();
+  const count = rate * seconds;
+  const startedAt = performance.now();
+  const accepting: Promise<void>[] = [];
+  for (let index = 0; index < count; index += 1) {
+    const wait = (index * 1_000) / rate - (performance.now() - startedAt);
+    if (wait > 1) await delay(wait);
+    const orderNumber = `${prefix}${String(index)}`;
+    accepting.push(
+      accept(orderNumber, index).then(() => void acceptedAt.set(orderNumber, performance.now())),
+    );
+  }
+  await Promise.all(accepting);
+  const acceptedPerSecond = count / ((performance.now() - startedAt) / 1_000);
+  await eventually(
+    () => {
+      if (calledAt.size < count)
+        throw new Error(`${String(count - calledAt.size)} of ${String(count)} orders are not called yet`);
+    },
+    { withinMs: REST_MS, everyMs: 250 },
+  );
+  const latencies = [...calledAt]
+    // A call may be there before the answer to whoever posted the order.
+    .map(([orderNumber, at]) => Math.max(0, at - (acceptedAt.get(orderNumber) ?? at)))
+    .sort((a, b) => a - b);
+  return { p50: percentile(latencies, 0.5), p99: percentile(latencies, 0.99), acceptedPerSecond };
+}
+
+/** A channel, a key and an integration for each hook, so that each order is one call. */
+async function heddleChain(heddle: Heddle, catcher: HookCatcher): Promise<Accept> {
+  const keys: string[] = [];
+  for (let hook = 0; hook < HOOKS; hook += 1) {
+    const channel = `hook-${String(hook)}`;
+    await createIntegration(heddle.admin, {
+      destination: 'zapier',
+      description: channel,
+      channels: [channel],
+      settings: { 'hook-url': catcher.hookUrl(channel) },
+    });
+    const { key } = (await heddle.admin.expect('POST', '/api/v2/keys', {
+      name: channel,
+      permissions: ['order-tracking'],
+      channel,
+    })) as { key: string };
+    keys.push(key);
+  }
+  await heddle.client.expect('POST', '/api/v2/recipe', { id: 'BENCH-1', views: [] });
+  const pool = new Pool(heddle.baseUrl, { connections: 16 });
+  return async (orderNumber, index) => {
+    const { statusCode, body } = await pool.request({
+      method: 'POST',
+      path: '/api/v2/recipe/order',
+      headers: {
+        authorization: `Bearer ${keys[index % HOOKS] ?? ''}`,
+        'content-type': 'application/json',
+      },
+      body: JSON.stringify([{ recipeId: 'BENCH-1', orderNumber, itemId: '1', itemQuantity: 1 }]),
+    });
+    await body.dump();
+    if (statusCode !== 202) throw new Error(`an order was answered ${String(statusCode)}`);
+  };
+}
+
+const HOPS = ['bare.received', 'bare.submitted', 'bare.requested'] as const;
+
+/** The hops of an order without Heddle: plain kafkajs, one process, nothing kept, nothing checked. */
+class BareChain {
+  private constructor(
+    readonly accept: Accept,
+    readonly close: () => Promise<void>,
+  ) {}
+
+  static async start(kafka: KafkaCluster, catcher: HookCatcher): Promise<BareChain> {
+    const client = new Kafka({ brokers: kafka.brokers.split(','), logLevel: logLevel.NOTHING });
+    const admin = client.admin();
+    await admin.connect();
+    await admin.createTopics({
+      topics: HOPS.map((topic) => ({ topic, numPartitions: 4, replicationFactor: 1 })),
+    });
+    await admin.disconnect();
+    const producer = client.producer({ allowAutoTopicCreation: false });
+    await producer.connect();
+    const hooks = new Pool(`http://127.0.0.1:${String(catcher.port)}`, { connections: 64 });
+    const consumers = await Promise.all(
+      HOPS.map(async (topic, hop) => {
+        const next = HOPS[hop + 1];
+        const consumer = client.consumer({ groupId: topic, maxWaitTimeInMs: 1_000 });
+        await consumer.connect();
+        await consumer.subscribe({ topic, fromBeginning: true });
+        await consumer.run({
+          partitionsConsumedConcurrently: 4,
+          eachBatch: async ({ batch: { messages } }) => {
+            const orders = messages.map(({ key, value }) => ({ key, value }));
+            if (next !== undefined) await producer.send({ topic: next, acks: -1, messages: orders });
+            else await Promise.all(orders.map(({ key }) => call(hooks, String(key))));
+          },
+        });
+        return consumer;
+      }),
+    );
+    return new BareChain(
+      async (orderNumber) => {
+        const [topic] = HOPS;
+        await producer.send({ topic, acks: -1, messages: [{ key: orderNumber, value: orderNumber }] });
+      },
+      async () => {
+        await Promise.all(consumers.map((consumer) => consumer.disconnect()));
+        await producer.disconnect();
+        await hooks.close();
+      },
+    );
+  }
+}
+
+async function call(hooks: Pool, orderNumber: string): Promise<void> {
+  const { body } = await hooks.request({
+    method: 'POST',
+    path: '/hooks/catch/1/bare/',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ orderNumber, files: [] }),
+  });
+  await body.dump();
+}
