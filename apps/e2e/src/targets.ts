@@ -185,6 +185,7 @@ async function zapierTarget(): Promise<Target> {
     kind: 'zapier',
     port: catcher.port,
     settings: { 'hook-url': catcher.hookUrl() },
+    workerEnv: { HOOK_TIMEOUT_MS: '1500' },
     fault: (fault) => {
       catcher.rule = () => (fault === undefined ? undefined : faults[fault]);
       catcher.cutConnections();
