@@ -16,6 +16,7 @@ import { OrderConsumer } from './orders/order.consumer.js';
 import { OrderController } from './orders/order.controller.js';
 import { RecipeConsumer } from './recipes/recipe.consumer.js';
 import { RecipeController } from './recipes/recipe.controller.js';
+import { ReportController } from './reports/report.controller.js';
 import { storeDataSource } from './schema/data-source.js';
 import { SCHEMA } from './schema/migrations.js';
 import { PREVIEWS_WITHIN_MS, PreviewSource } from './tickets/preview-source.js';
@@ -62,7 +63,14 @@ export class AppModule {
     });
     return {
       module: AppModule,
-      controllers: [OrderConsumer, RecipeConsumer, OrderController, RecipeController, TicketController],
+      controllers: [
+        OrderConsumer,
+        RecipeConsumer,
+        OrderController,
+        RecipeController,
+        ReportController,
+        TicketController,
+      ],
       providers: [
         { provide: DataSource, useValue: dataSource },
         { provide: SchemaWatch, useValue: new SchemaWatch(dataSource, logger) },

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
-import { OrderPage, OrderWithVersions, TOPIC, ticketPath } from '@heddle/contracts';
+import { ConversionsReport, OrderPage, OrderWithVersions, TOPIC, ticketPath } from '@heddle/contracts';
 import { runMigrations } from '@heddle/persistence';
 import { traceIdOf } from '@heddle/platform';
 import { createDatabase, eventually } from '@heddle/testing';
@@ -155,6 +155,19 @@ describe('the running store', () => {
       items: [],
       nextCursor: null,
     });
+  });
+
+  it('reports what became of saved recipes', async () => {
+    const path = '/api/v2/reports/conversions';
+    const answer = await store.get(`${path}?from=2026-01-01&to=2026-01-31&groupBy=channel`);
+    expect(answer.status).toBe(200);
+    const { items } = ConversionsReport.parse(await answer.json());
+    expect(items).toMatchObject([{ group: 'default', recipesOrdered: expect.any(Number) }]);
+    expect((await store.get(`${path}?from=2026-01-01&to=2026-01-31`, { tenant: 'other' })).status).toBe(200);
+    expect((await store.get(path, { permissions: ['recipes:read'] })).status).toBe(403);
+    const bad = await store.get(`${path}?from=2020-01-01&to=2026-01-01`);
+    expect([bad.status, await bad.json()]).toMatchObject([400, { errors: [{ code: 'range' }] }]);
+    expect((await store.get(`${path}?from=soon&groupBy=hour`)).status).toBe(400);
   });
 
   it('names every fault of a query, and knows nothing of what is not there', async () => {

@@ -116,6 +116,13 @@ export {
   RecipesAccepted,
   RecipesRequest,
 } from './lib/http/recipes.http.js';
+export {
+  ConversionsQuery,
+  ConversionsReport,
+  DEFAULT_REPORT_DAYS,
+  MAX_REPORT_DAYS,
+  MAX_REPORT_GROUPS,
+} from './lib/http/reports.http.js';
 export { MAX_TRIGGERED, TriggerAnswer, TriggerPreview, TriggerRequest } from './lib/http/triggers.http.js';
 export {
   Channel,

@@ -58,11 +58,11 @@ export function writeRecipes(tx: Tx, { heads, changes }: RecipeFoldResult, now: 
   if (changes.length === 0) return;
   tx.post(
     `INSERT INTO ${SCHEMA}.recipe_versions
-       (tenant, recipe_id, version, channel, document, text_sha256, files, temporary, accepted_at, created_at)
-     SELECT tenant, recipe_id, version, channel, document, text_sha256, files, temporary, accepted_at, $2
+       (tenant, recipe_id, version, channel, style_code, document, text_sha256, files, temporary, accepted_at, created_at)
+     SELECT tenant, recipe_id, version, channel, style_code, document, text_sha256, files, temporary, accepted_at, $2
      FROM json_to_recordset($1) AS i (
-       tenant text, recipe_id text, version integer, channel text, document text, text_sha256 text, files json,
-       temporary boolean, accepted_at timestamptz)`,
+       tenant text, recipe_id text, version integer, channel text, style_code text, document text, text_sha256 text,
+       files json, temporary boolean, accepted_at timestamptz)`,
     [
       JSON.stringify(
         changes.map(({ version, message: { data, facts } }) => ({
@@ -70,6 +70,7 @@ export function writeRecipes(tx: Tx, { heads, changes }: RecipeFoldResult, now: 
           recipe_id: data.recipeId,
           version,
           channel: data.channel,
+          style_code: facts.styleCode,
           document: data.document,
           text_sha256: facts.textSha256,
           files: facts.files,

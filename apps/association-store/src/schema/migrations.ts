@@ -125,10 +125,22 @@ const CreateOutbox = migration('CreateOutbox1763700000002', OUTBOX_DDL(SCHEMA));
 
 const PositionsPerCluster = migration('PositionsPerCluster1763700000003', POSITIONS_CLUSTER_DDL(SCHEMA));
 
+const CountConversions = migration(
+  'CountConversions1763700000004',
+  `
+  ALTER TABLE ${SCHEMA}.recipe_versions ADD COLUMN style_code text;
+  UPDATE ${SCHEMA}.recipe_versions SET style_code = document::json ->> 'styleCode'
+    WHERE json_typeof(document::json -> 'styleCode') = 'string';
+  -- When a recipe was saved is when its first version came.
+  CREATE INDEX recipe_versions_saved ON ${SCHEMA}.recipe_versions (tenant, accepted_at) WHERE version = 1;
+  `,
+);
+
 /** Oldest first. */
 export const migrations: readonly MigrationClass[] = [
   CreateOrders,
   CreateRecipes,
   CreateOutbox,
   PositionsPerCluster,
+  CountConversions,
 ];

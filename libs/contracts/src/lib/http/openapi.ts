@@ -11,10 +11,12 @@ import { operations } from './operations.js';
 import type { Operation, OperationAnswer } from './operations.js';
 import { OrderDetails, OrderView } from './orders.http.js';
 import { Fault, Problem } from './problem.js';
+import { ConversionsReport } from './reports.http.js';
 
 /** What gets a name of its own in the document. */
 const named = {
   AuditEntry,
+  ConversionsReport,
   DeliveryDetails,
   DeliverySummary,
   Fault,

@@ -24,6 +24,7 @@ import { KeyCreate, KeyCreated, KeyPage, KeysQuery } from './keys.http.js';
 import { OrderDetails, OrderPage, OrdersQuery } from './orders.http.js';
 import { paging } from './paging.http.js';
 import { MAX_RECIPES_BYTES, RecipeDocumentInput, RecipesAccepted, RecipesRequest } from './recipes.http.js';
+import { ConversionsQuery, ConversionsReport, MAX_REPORT_DAYS } from './reports.http.js';
 import { TriggerAnswer, TriggerPreview, TriggerRequest } from './triggers.http.js';
 
 /** Largest body of a call that names none of its own. Source: wire/README.md, rule 2. */
@@ -149,6 +150,23 @@ const orders = [
       304: { description: '`If-None-Match` holds the current ETag.' },
     },
     conditional: true,
+  },
+  {
+    id: 'getConversions',
+    method: 'GET',
+    path: '/api/v2/reports/conversions',
+    tag: 'Orders',
+    summary: 'Count which saved recipes became orders, by day, style or channel',
+    description:
+      `Of recipes whose first version came between \`from\` and \`to\`, at most ${String(MAX_REPORT_DAYS)} days: how many an ` +
+      'order uses that is not cancelled, whenever it came, and the quantities of those items. A recipe counts on the day, ' +
+      'in the style and in the channel in which it was saved first. Temporary recipes count as others do; `temporary=false` ' +
+      'leaves them out. Recipes that were ordered and never saved count nowhere.',
+    owner: 'association-store',
+    permission: 'orders:read',
+    query: ConversionsQuery,
+    success: { 200: { description: 'The counts.', schema: ConversionsReport } },
+    patienceMs: 20_000,
   },
 ] as const satisfies readonly Operation[];
 
