@@ -7,6 +7,7 @@ import { producerBench } from './producer.bench.js';
 import { startupBench } from './startup.bench.js';
 import { storeBench } from './store.bench.js';
 import { ticketsBench } from './tickets.bench.js';
+import { workersBench } from './workers.bench.js';
 
 const BENCHES = new Map<string, () => Promise<readonly BenchRow[]>>([
   ['producer', producerBench],
@@ -14,6 +15,7 @@ const BENCHES = new Map<string, () => Promise<readonly BenchRow[]>>([
   ['gateway', gatewayBench],
   ['pipeline', pipelineBench],
   ['hooks', hooksBench],
+  ['workers', workersBench],
   ['tickets', ticketsBench],
   ['startup', startupBench],
 ]);
