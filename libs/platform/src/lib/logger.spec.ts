@@ -24,12 +24,13 @@ describe('the log', () => {
           apikey: 'one-secret',
           integration: { settings: { host: 'two-secret' }, 'password-secret': 'three-secret' },
           request: { headers: { authorization: 'four-secret' } },
+          attempts: [{ target: { access: { 'hook-url': 'five-secret' } } }],
         },
         'things.happened',
       );
     });
 
-    expect(text).not.toMatch(/(?:one|two|three|four)-secret/);
+    expect(text).not.toMatch(/(?:one|two|three|four|five)-secret/);
     expect(text).toContain('[redacted]');
     expect(text).toContain('"msg":"things.happened"');
   });
