@@ -38,7 +38,7 @@ describe('judging an integration', () => {
     expect(judge(good).content).toMatchObject({
       triggers: ['order.submitted', 'order.updated'],
       channels: [],
-      limits: { window: 8, perSecond: null },
+      limits: { window: 16, perSecond: null },
       settings: { port: 22 },
     });
   });
