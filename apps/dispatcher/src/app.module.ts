@@ -42,6 +42,10 @@ import {
   SEALER,
 } from './tokens.js';
 import type { Policy, ReportsCaughtUp } from './tokens.js';
+import { BulkController } from './triggers/bulk.controller.js';
+import { BulkRepository } from './triggers/bulk.repository.js';
+import { BulkRunner } from './triggers/bulk.runner.js';
+import { BulkService } from './triggers/bulk.service.js';
 import { TriggerController } from './triggers/trigger.controller.js';
 import { TriggerRepository } from './triggers/trigger.repository.js';
 import { TriggerService } from './triggers/trigger.service.js';
@@ -72,6 +76,7 @@ export class AppModule {
         DestinationController,
         DeliveryController,
         TriggerController,
+        BulkController,
         AuditController,
       ],
       providers: [
@@ -101,6 +106,9 @@ export class AppModule {
         TestService,
         TriggerRepository,
         TriggerService,
+        BulkRepository,
+        BulkService,
+        BulkRunner,
         DeliveryMetrics,
         Housekeeping,
         Lifecycle,

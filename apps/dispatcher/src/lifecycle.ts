@@ -15,6 +15,7 @@ import { SilenceSweep } from './attempts/silence.sweep.js';
 import { Housekeeping } from './housekeeping/housekeeping.js';
 import { OfferPump } from './offers/offer.pump.js';
 import { OUTBOX, PUBLISHER } from './tokens.js';
+import { BulkRunner } from './triggers/bulk.runner.js';
 
 /** What runs besides HTTP and the consumers: nothing of it before the schema is there. */
 @Injectable()
@@ -28,6 +29,7 @@ export class Lifecycle implements OnApplicationBootstrap, BeforeApplicationShutd
     @Inject(OfferPump) private readonly pump: OfferPump,
     @Inject(SilenceSweep) private readonly silence: SilenceSweep,
     @Inject(Housekeeping) private readonly housekeeping: Housekeeping,
+    @Inject(BulkRunner) private readonly bulks: BulkRunner,
     @Inject(HEALTH) private readonly health: Health,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
@@ -43,12 +45,13 @@ export class Lifecycle implements OnApplicationBootstrap, BeforeApplicationShutd
       this.pump.start();
       this.silence.start();
       this.housekeeping.start();
+      this.bulks.start();
     });
   }
 
   async beforeApplicationShutdown(): Promise<void> {
     this.stopping = true;
-    await Promise.all([this.pump.stop(), this.silence.stop(), this.housekeeping.stop()]);
+    await Promise.all([this.pump.stop(), this.silence.stop(), this.housekeeping.stop(), this.bulks.stop()]);
   }
 
   /** The consumers are closed by now: what their last chunks have enqueued still goes out. */

@@ -40,6 +40,9 @@ import { OfferRepository } from '../src/offers/offer.repository.js';
 import { SealedSettings } from '../src/offers/sealed-settings.js';
 import { dispatcherDataSource } from '../src/schema/data-source.js';
 import type { Policy } from '../src/tokens.js';
+import { BulkRepository } from '../src/triggers/bulk.repository.js';
+import { BulkRunner } from '../src/triggers/bulk.runner.js';
+import { BulkService } from '../src/triggers/bulk.service.js';
 import { TriggerRepository } from '../src/triggers/trigger.repository.js';
 import { TriggerService } from '../src/triggers/trigger.service.js';
 
@@ -71,6 +74,8 @@ export class Bench {
   readonly deliveries: DeliveryRepository;
   readonly housekeeping: Housekeeping;
   readonly triggers: TriggerService;
+  readonly bulks: BulkService;
+  readonly bulkRunner: BulkRunner;
   readonly cancelling: CancelService;
   readonly sealer = new SecretSealer(parseKeyring(KEYS));
   private readonly cleanUp: CleanUp;
@@ -90,7 +95,11 @@ export class Bench {
     this.reports = new ReportRepository(dataSource, policy, this.cleanUp, metrics, logger);
     this.deliveries = new DeliveryRepository(dataSource);
     const pump = new OfferPump(this.offers, { nudge: () => undefined }, policy, logger);
-    this.triggers = new TriggerService(dataSource, new TriggerRepository(policy, this.cleanUp), pump);
+    const triggers = new TriggerRepository(policy, this.cleanUp);
+    this.triggers = new TriggerService(dataSource, triggers, pump);
+    const bulks = new BulkRepository(dataSource, triggers);
+    this.bulks = new BulkService(dataSource, bulks);
+    this.bulkRunner = new BulkRunner(bulks, pump, logger);
     this.cancelling = new CancelService(dataSource, this.deliveries, this.cleanUp, pump);
     this.housekeeping = new Housekeeping(dataSource, policy, this.cleanUp, logger);
   }

@@ -76,6 +76,7 @@ export {
   DELIVERY_STATES,
   DeliveriesQuery,
   DeliveryDetails,
+  DeliveryFilter,
   DeliveryPage,
   DeliveryReason,
   DeliveryState,
@@ -123,7 +124,17 @@ export {
   MAX_REPORT_DAYS,
   MAX_REPORT_GROUPS,
 } from './lib/http/reports.http.js';
-export { MAX_TRIGGERED, TriggerAnswer, TriggerPreview, TriggerRequest } from './lib/http/triggers.http.js';
+export {
+  BulkTrigger,
+  BulkTriggerAnswer,
+  BulkTriggerPreview,
+  BulkTriggerRequest,
+  MAX_BULK_PER_SECOND,
+  MAX_TRIGGERED,
+  TriggerAnswer,
+  TriggerPreview,
+  TriggerRequest,
+} from './lib/http/triggers.http.js';
 export {
   Channel,
   DEFAULT_CHANNEL,

@@ -1,7 +1,13 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { z } from 'zod';
 
-import type { DeliveriesQuery, DeliveryDetails, DeliverySummary, Receipt } from '@heddle/contracts';
+import type {
+  DeliveriesQuery,
+  DeliveryDetails,
+  DeliveryFilter,
+  DeliverySummary,
+  Receipt,
+} from '@heddle/contracts';
 import { decodeCursor, inTransaction, query, toPage } from '@heddle/persistence';
 import type { DataSource } from '@heddle/persistence';
 
@@ -41,6 +47,11 @@ type AttemptRow = Omit<DeliveryDetails['attempts'][number], 'startedAt' | 'finis
 const HELD = `CASE WHEN d.state <> 'ready' THEN NULL WHEN i.status = 'paused' THEN 'paused'
   WHEN f.probe_at IS NOT NULL THEN 'breaker' END`;
 
+/** What the conditions of a filter are about. */
+export const DELIVERIES = `dispatcher.deliveries d
+  JOIN dispatcher.integrations i ON i.integration_id = d.integration_id
+  JOIN dispatcher.integration_flow f ON f.integration_id = d.integration_id`;
+
 const SUMMARY = `SELECT d.delivery_id AS "deliveryId", d.integration_id AS "integrationId",
     d.integration_version AS "integrationVersion", d.destination, d.trigger, d.event_id AS "eventId", d.trigger_id AS "triggerId",
     d.kind,
@@ -49,9 +60,7 @@ const SUMMARY = `SELECT d.delivery_id AS "deliveryId", d.integration_id AS "inte
     coalesce(d.reason, ${HELD}) AS reason, d.attempts, d.code, d.repeats, d.accepted_at AS "acceptedAt",
     d.next_attempt_at AS "nextAttemptAt", d.created_at AS "createdAt", d.updated_at AS "updatedAt",
     d.finished_at AS "finishedAt"
-  FROM dispatcher.deliveries d
-  JOIN dispatcher.integrations i ON i.integration_id = d.integration_id
-  JOIN dispatcher.integration_flow f ON f.integration_id = d.integration_id`;
+  FROM ${DELIVERIES}`;
 
 /** Who reads; a key of one channel sees the deliveries of that channel alone. */
 export interface Reader {
@@ -65,32 +74,13 @@ export class DeliveryRepository {
 
   /** Newest first: delivery ids grow with time. */
   async list(
-    { tenant, channel }: Reader,
+    reader: Reader,
     { limit, cursor, ...filters }: DeliveriesQuery,
   ): Promise<{ items: DeliverySummary[]; nextCursor: string | null }> {
-    const bound = ['deliveries', tenant, channel ?? null, filters];
+    const bound = ['deliveries', reader.tenant, reader.channel ?? null, filters];
     const after = cursor === undefined ? undefined : decodeCursor(cursor, bound, z.tuple([z.uuid()]))[0];
-    const where = new Conditions('d.tenant = $?', tenant);
-    where.add('d.channel = $?', channel);
+    const where = conditionsOf(reader, filters);
     where.add('d.delivery_id < $?', after);
-    where.add(`d.kind = 'order' AND d.subject = $?`, filters.orderUid);
-    where.add('d.order_number = $?', filters.orderNumber);
-    where.add('d.order_id = $?', filters.orderId);
-    where.add('d.recipe_ids @> ARRAY[$?::text]', filters.recipeId);
-    where.add('d.integration_id = $?', filters.integrationId);
-    where.add('d.trigger_id = $?', filters.triggerId);
-    where.add('d.destination = $?', filters.destination);
-    if (filters.state === 'waiting')
-      where.text(`(d.state = 'waiting' OR (d.state = 'ready' AND (${HELD}) IS NOT NULL))`);
-    else if (filters.state === 'ready') where.text(`d.state = 'ready' AND (${HELD}) IS NULL`);
-    else where.add('d.state = $?', filters.state);
-    where.add('d.code = $?', filters.code);
-    where.add('d.created_at >= $?', filters.since);
-    where.add('d.created_at < $?', filters.until);
-    // Ids grow with time as well, and have an index; a minute covers the difference of two clocks.
-    where.add('d.delivery_id >= $?', filters.since && firstIdAt(Date.parse(filters.since) - 60_000));
-    where.add('d.delivery_id < $?', filters.until && firstIdAt(Date.parse(filters.until) + 60_000));
-
     const rows = await query<SummaryRow>(
       this.dataSource,
       `${SUMMARY} WHERE ${where.sql} ORDER BY d.delivery_id DESC LIMIT ${String(limit + 1)}`,
@@ -167,8 +157,32 @@ function summaryOf(row: SummaryRow): DeliverySummary {
   };
 }
 
-/** Conditions that are joined by AND; `$?` stands for the value's parameter. */
-class Conditions {
+/** Whose deliveries, and which of them. */
+export function conditionsOf({ tenant, channel }: Reader, filters: DeliveryFilter): Conditions {
+  const where = new Conditions('d.tenant = $?', tenant);
+  where.add('d.channel = $?', channel);
+  where.add(`d.kind = 'order' AND d.subject = $?`, filters.orderUid);
+  where.add('d.order_number = $?', filters.orderNumber);
+  where.add('d.order_id = $?', filters.orderId);
+  where.add('d.recipe_ids @> ARRAY[$?::text]', filters.recipeId);
+  where.add('d.integration_id = $?', filters.integrationId);
+  where.add('d.trigger_id = $?', filters.triggerId);
+  where.add('d.destination = $?', filters.destination);
+  if (filters.state === 'waiting')
+    where.text(`(d.state = 'waiting' OR (d.state = 'ready' AND (${HELD}) IS NOT NULL))`);
+  else if (filters.state === 'ready') where.text(`d.state = 'ready' AND (${HELD}) IS NULL`);
+  else where.add('d.state = $?', filters.state);
+  where.add('d.code = $?', filters.code);
+  where.add('d.created_at >= $?', filters.since);
+  where.add('d.created_at < $?', filters.until);
+  // Ids grow with time as well, and have an index; a minute covers the difference of two clocks.
+  where.add('d.delivery_id >= $?', filters.since && firstIdAt(Date.parse(filters.since) - 60_000));
+  where.add('d.delivery_id < $?', filters.until && firstIdAt(Date.parse(filters.until) + 60_000));
+  return where;
+}
+
+/** Conditions that are joined by AND; `$?` stands for the value's parameter, `d` for the deliveries. */
+export class Conditions {
   readonly params: unknown[] = [];
   private readonly parts: string[] = [];
 
@@ -188,5 +202,10 @@ class Conditions {
 
   get sql(): string {
     return this.parts.join(' AND ');
+  }
+
+  /** The same conditions, and parameters, of deliveries under another name. */
+  of(alias: string): string {
+    return this.sql.replaceAll(/\bd\./g, `${alias}.`);
   }
 }

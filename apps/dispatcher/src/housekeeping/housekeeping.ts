@@ -77,9 +77,18 @@ export class Housekeeping {
       params: [daysAgo(TEST_DAYS)],
       signal,
     });
+    const bulks = await deleteInBatches(this.dataSource, {
+      table: `${SCHEMA}.bulks`,
+      where: 'bulk_id < $1 AND finished_at < $2',
+      params: [firstIdAt(daysAgo(historyDays).getTime()), daysAgo(historyDays)],
+      signal,
+    });
     const keys = await new IdempotencyKeys(this.dataSource, SCHEMA).purge();
-    if (deliveries + heads + handledEvents + tests + keys > 0)
-      this.logger.info({ deliveries, heads, handled_events: handledEvents, tests, keys }, 'history.purged');
+    if (deliveries + heads + handledEvents + tests + bulks + keys > 0)
+      this.logger.info(
+        { deliveries, heads, handled_events: handledEvents, tests, bulks, keys },
+        'history.purged',
+      );
   }
 
   /**

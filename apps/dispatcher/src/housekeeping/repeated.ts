@@ -11,18 +11,21 @@ export class Repeated {
   constructor(
     /** The log line of a failure. */
     private readonly failure: string,
-    private readonly everyMs: number,
+    private readonly everyMs: number | (() => number),
     private readonly logger: Logger,
     private readonly work: () => Promise<unknown>,
   ) {}
 
   start(): void {
     if (this.stopped) return;
-    this.timer = setTimeout(() => {
-      this.running = this.once().finally(() => {
-        this.start();
-      });
-    }, this.everyMs);
+    this.timer = setTimeout(
+      () => {
+        this.running = this.once().finally(() => {
+          this.start();
+        });
+      },
+      typeof this.everyMs === 'number' ? this.everyMs : this.everyMs(),
+    );
   }
 
   async stop(): Promise<void> {

@@ -1,5 +1,6 @@
 import type { MigrationClass } from '@heddle/persistence';
 
+import { CreateBulks } from './create-bulks.js';
 import { CreateDeliveries } from './create-deliveries.js';
 import { CreateIntegrations } from './create-integrations.js';
 import { CreateMessaging } from './create-messaging.js';
@@ -17,4 +18,5 @@ export const dispatcherMigrations: readonly MigrationClass[] = [
   RememberBegunWrites,
   CreateTriggers,
   CreateTests,
+  CreateBulks,
 ];

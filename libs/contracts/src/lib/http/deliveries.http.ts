@@ -37,9 +37,8 @@ export const DELIVERY_REASONS = [
 export const DeliveryReason = z.enum(DELIVERY_REASONS);
 export type DeliveryReason = z.infer<typeof DeliveryReason>;
 
-/** `GET /api/v2/deliveries`. */
-export const DeliveriesQuery = z.strictObject({
-  ...paging,
+/** What selects deliveries. */
+const filters = {
   orderUid: z.uuid().optional(),
   orderNumber: ForeignId.optional(),
   orderId: ForeignId.optional(),
@@ -51,7 +50,12 @@ export const DeliveriesQuery = z.strictObject({
   code: DeliveryCode.optional(),
   since: Instant.optional(),
   until: Instant.optional(),
-});
+};
+export const DeliveryFilter = z.strictObject(filters);
+export type DeliveryFilter = z.infer<typeof DeliveryFilter>;
+
+/** `GET /api/v2/deliveries`. */
+export const DeliveriesQuery = z.strictObject({ ...paging, ...filters });
 export type DeliveriesQuery = z.infer<typeof DeliveriesQuery>;
 
 export const DeliverySummary = z.object({

@@ -12,10 +12,12 @@ import type { Operation, OperationAnswer } from './operations.js';
 import { OrderDetails, OrderView } from './orders.http.js';
 import { Fault, Problem } from './problem.js';
 import { ConversionsReport } from './reports.http.js';
+import { BulkTrigger } from './triggers.http.js';
 
 /** What gets a name of its own in the document. */
 const named = {
   AuditEntry,
+  BulkTrigger,
   ConversionsReport,
   DeliveryDetails,
   DeliverySummary,

@@ -25,7 +25,15 @@ import { OrderDetails, OrderPage, OrdersQuery } from './orders.http.js';
 import { paging } from './paging.http.js';
 import { MAX_RECIPES_BYTES, RecipeDocumentInput, RecipesAccepted, RecipesRequest } from './recipes.http.js';
 import { ConversionsQuery, ConversionsReport, MAX_REPORT_DAYS } from './reports.http.js';
-import { TriggerAnswer, TriggerPreview, TriggerRequest } from './triggers.http.js';
+import {
+  BulkTrigger,
+  BulkTriggerAnswer,
+  BulkTriggerPreview,
+  BulkTriggerRequest,
+  TriggerAnswer,
+  TriggerPreview,
+  TriggerRequest,
+} from './triggers.http.js';
 
 /** Largest body of a call that names none of its own. Source: wire/README.md, rule 2. */
 export const MAX_BODY_BYTES = 1_048_576;
@@ -317,6 +325,56 @@ const deliveries = [
       202: { description: 'The deliveries that it made.', schema: TriggerAnswer },
     },
     idempotent: true,
+  },
+  {
+    id: 'triggerBulk',
+    method: 'POST',
+    path: '/api/v2/trigger/bulk',
+    tag: 'Deliveries',
+    summary: 'Send again whatever the deliveries of a filter were about, any number of them',
+    description:
+      'Takes the filters of `GET /api/v2/deliveries`. Each order or recipe goes once, at its newest version, to each ' +
+      'integration of which some delivery matches, however many do; deliveries that are made after the call are left ' +
+      'alone. New deliveries are made at `perSecond`, oldest first, and have the `bulkId` as their `triggerId`. What can ' +
+      'go nowhere at its turn, as its integration is disabled or its order cancelled, is skipped. `dryRun` only counts.',
+    owner: 'dispatcher',
+    permission: 'deliveries:trigger',
+    body: json(BulkTriggerRequest, {
+      integrationId: '0195f0c2-7a10-7c3e-9d1b-3f6a1c2b4d5e',
+      state: 'failed',
+      since: '2025-03-04T00:00:00Z',
+      until: '2025-03-05T00:00:00Z',
+      dryRun: true,
+    }),
+    success: {
+      200: { description: 'With `dryRun`: how much would be sent.', schema: BulkTriggerPreview },
+      202: { description: 'It goes on by itself.', schema: BulkTriggerAnswer },
+    },
+    idempotent: true,
+    patienceMs: 20_000,
+  },
+  {
+    id: 'getBulkTrigger',
+    method: 'GET',
+    path: '/api/v2/trigger/bulk/{bulkId}',
+    tag: 'Deliveries',
+    summary: 'Read how far a bulk trigger has come',
+    owner: 'dispatcher',
+    permission: 'deliveries:trigger',
+    params: { bulkId: z.uuid() },
+    success: { 200: { description: 'Its progress.', schema: BulkTrigger } },
+  },
+  {
+    id: 'cancelBulkTrigger',
+    method: 'POST',
+    path: '/api/v2/trigger/bulk/{bulkId}/cancel',
+    tag: 'Deliveries',
+    summary: 'Stop a bulk trigger',
+    description: 'The deliveries that it has made stay. 409 once it is done.',
+    owner: 'dispatcher',
+    permission: 'deliveries:trigger',
+    params: { bulkId: z.uuid() },
+    success: { 200: { description: 'The bulk trigger, `cancelled`.', schema: BulkTrigger } },
   },
 ] as const satisfies readonly Operation[];
 

@@ -2,7 +2,9 @@ import { z } from 'zod';
 
 import { DestinationKind, Trigger } from '../destinations/destination-kind.js';
 import { FileKind } from '../file-manifest.js';
-import { ForeignId, RecipeId } from '../identifiers.js';
+import { ForeignId, Instant, RecipeId } from '../identifiers.js';
+
+import { DeliveryFilter } from './deliveries.http.js';
 
 /** What a trigger may name; exactly one of them. */
 const NAMES = ['orderNumber', 'orderId', 'orderUid', 'recipeId'] as const;
@@ -61,3 +63,49 @@ export const TriggerPreview = z.object({
   ),
 });
 export type TriggerPreview = z.infer<typeof TriggerPreview>;
+
+/** Deliveries a second that a bulk trigger makes at most, whatever is asked. */
+export const MAX_BULK_PER_SECOND = 1_000;
+
+const PerSecond = z.int().min(1).max(MAX_BULK_PER_SECOND);
+const FILTERS = DeliveryFilter.keyof().options;
+
+/** `POST /api/v2/trigger/bulk`: what deliveries to repeat, as `GET /api/v2/deliveries` is asked. */
+export const BulkTriggerRequest = DeliveryFilter.extend({
+  /** As of a single trigger. */
+  onlyMissing: z.boolean().default(false),
+  /** New deliveries a second. */
+  perSecond: PerSecond.default(50),
+  dryRun: z.boolean().default(false),
+}).superRefine((request, context) => {
+  if (FILTERS.every((name) => request[name] === undefined))
+    context.addIssue({ code: 'custom', message: `at least one of ${FILTERS.join(', ')} has to be given` });
+});
+export type BulkTriggerRequest = z.infer<typeof BulkTriggerRequest>;
+
+/** 200 of `POST /api/v2/trigger/bulk` with `dryRun`. */
+export const BulkTriggerPreview = z.object({ count: z.int() });
+export type BulkTriggerPreview = z.infer<typeof BulkTriggerPreview>;
+
+/** 202 of `POST /api/v2/trigger/bulk`. */
+export const BulkTriggerAnswer = z.object({ bulkId: z.uuid(), count: z.int() });
+export type BulkTriggerAnswer = z.infer<typeof BulkTriggerAnswer>;
+
+/** `GET /api/v2/trigger/bulk/{bulkId}`. */
+export const BulkTrigger = z.object({
+  /** The `triggerId` of the deliveries that it makes. */
+  bulkId: z.uuid(),
+  state: z.enum(['running', 'done', 'cancelled']),
+  /** Orders or recipes, each with one integration, that there were to send. */
+  count: z.int(),
+  /** Deliveries that it has made. */
+  done: z.int(),
+  /** What it found no way to send, or not to be sent any more. */
+  skipped: z.int(),
+  filter: DeliveryFilter,
+  onlyMissing: z.boolean(),
+  perSecond: PerSecond,
+  createdAt: Instant,
+  finishedAt: Instant.nullable(),
+});
+export type BulkTrigger = z.infer<typeof BulkTrigger>;
