@@ -1,20 +1,12 @@
-import { setTimeout as delay } from 'node:timers/promises';
-
-import {
-  Heddle,
-  HookCatcher,
-  createIntegration,
-  eventually,
-  startKafka,
-  startPostgres,
-} from '@heddle/testing';
+import { Heddle, HookCatcher, startKafka, startPostgres } from '@heddle/testing';
 import type { KafkaCluster } from '@heddle/testing';
 // eslint-disable-next-line @nx/enforce-module-boundaries -- plain kafkajs is the bare chain
 import { Kafka, logLevel } from 'kafkajs';
 import { Pool } from 'undici';
 
 import type { BenchRow } from './bench-row.js';
-import { percentile } from './process-facts.js';
+import { heddleChain, spread } from './hook-load.js';
+import type { Accept, Outcome } from './hook-load.js';
 
 /** Twenty hooks take 600 calls a second within their pacing of 30. */
 const HOOKS = 20;
@@ -26,8 +18,6 @@ const RUNS = [
   { rate: 500, aimMs: 250 },
 ] as const;
 const RATIO_AIM = 3;
-/** Orders that are still on their way so long after the last was accepted count as left behind. */
-const REST_MS = 60_000;
 
 /** From the 202 to the call of the hook, against a chain of three topics that does nothing else. */
 export async function hooksBench(): Promise<readonly BenchRow[]> {
@@ -54,15 +44,12 @@ export async function hooksBench(): Promise<readonly BenchRow[]> {
   }
 }
 
-/** Hands over one order and resolves when it is accepted. */
-type Accept = (orderNumber: string, index: number) => Promise<void>;
-
 async function measure(
   heddle: Heddle,
   kafka: KafkaCluster,
   catcher: HookCatcher,
 ): Promise<readonly BenchRow[]> {
-  const accept = await heddleChain(heddle, catcher);
+  const accept = await heddleChain(heddle, catcher, HOOKS);
   const bare = await BareChain.start(kafka, catcher);
   const rows: BenchRow[] = [];
   try {
@@ -100,89 +87,6 @@ function rowsOf(rate: number, aimMs: number, ours: Outcome, theirs: Outcome): re
       holds: ratio <= RATIO_AIM,
     },
   ];
-}
-
-interface Outcome {
-  readonly p50: number;
-  readonly p99: number;
-  /** Below the rate that was asked for, the acceptance itself was behind. */
-  readonly acceptedPerSecond: number;
-}
-
-/** Orders at a steady rate; milliseconds from the acceptance of each to its call. */
-async function spread(
-  accept: Accept,
-  catcher: HookCatcher,
-  { prefix, rate, seconds }: { readonly prefix: string; readonly rate: number; readonly seconds: number },
-): Promise<Outcome> {
-  const calledAt = new Map<string, number>();
-  catcher.rule = ({ text }) => {
-    const orderNumber = /"orderNumber":"([^"]+)"/.exec(text)?.[1] ?? '';
-    if (orderNumber.startsWith(prefix) && !calledAt.has(orderNumber))
-      calledAt.set(orderNumber, performance.now());
-    return undefined;
-  };
-  const acceptedAt = new Map<string, number>();
-  const count = rate * seconds;
-  const startedAt = performance.now();
-  const accepting: Promise<void>[] = [];
-  for (let index = 0; index < count; index += 1) {
-    const wait = (index * 1_000) / rate - (performance.now() - startedAt);
-    if (wait > 1) await delay(wait);
-    const orderNumber = `${prefix}${String(index)}`;
-    accepting.push(
-      accept(orderNumber, index).then(() => void acceptedAt.set(orderNumber, performance.now())),
-    );
-  }
-  await Promise.all(accepting);
-  const acceptedPerSecond = count / ((performance.now() - startedAt) / 1_000);
-  await eventually(
-    () => {
-      if (calledAt.size < count)
-        throw new Error(`${String(count - calledAt.size)} of ${String(count)} orders are not called yet`);
-    },
-    { withinMs: REST_MS, everyMs: 250 },
-  );
-  const latencies = [...calledAt]
-    // A call may be there before the answer to whoever posted the order.
-    .map(([orderNumber, at]) => Math.max(0, at - (acceptedAt.get(orderNumber) ?? at)))
-    .sort((a, b) => a - b);
-  return { p50: percentile(latencies, 0.5), p99: percentile(latencies, 0.99), acceptedPerSecond };
-}
-
-/** A channel, a key and an integration for each hook, so that each order is one call. */
-async function heddleChain(heddle: Heddle, catcher: HookCatcher): Promise<Accept> {
-  const keys: string[] = [];
-  for (let hook = 0; hook < HOOKS; hook += 1) {
-    const channel = `hook-${String(hook)}`;
-    await createIntegration(heddle.admin, {
-      destination: 'zapier',
-      description: channel,
-      channels: [channel],
-      settings: { 'hook-url': catcher.hookUrl(channel) },
-    });
-    const { key } = (await heddle.admin.expect('POST', '/api/v2/keys', {
-      name: channel,
-      permissions: ['order-tracking'],
-      channel,
-    })) as { key: string };
-    keys.push(key);
-  }
-  await heddle.client.expect('POST', '/api/v2/recipe', { id: 'BENCH-1', views: [] });
-  const pool = new Pool(heddle.baseUrl, { connections: 16 });
-  return async (orderNumber, index) => {
-    const { statusCode, body } = await pool.request({
-      method: 'POST',
-      path: '/api/v2/recipe/order',
-      headers: {
-        authorization: `Bearer ${keys[index % HOOKS] ?? ''}`,
-        'content-type': 'application/json',
-      },
-      body: JSON.stringify([{ recipeId: 'BENCH-1', orderNumber, itemId: '1', itemQuantity: 1 }]),
-    });
-    await body.dump();
-    if (statusCode !== 202) throw new Error(`an order was answered ${String(statusCode)}`);
-  };
 }
 
 const HOPS = ['bare.received', 'bare.submitted', 'bare.requested'] as const;

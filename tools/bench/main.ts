@@ -2,6 +2,7 @@ import type { BenchRow } from './bench-row.js';
 import { printTable } from './bench-row.js';
 import { gatewayBench } from './gateway.bench.js';
 import { hooksBench } from './hooks.bench.js';
+import { isolationBench } from './isolation.bench.js';
 import { pipelineBench } from './pipeline.bench.js';
 import { producerBench } from './producer.bench.js';
 import { startupBench } from './startup.bench.js';
@@ -15,6 +16,7 @@ const BENCHES = new Map<string, () => Promise<readonly BenchRow[]>>([
   ['gateway', gatewayBench],
   ['pipeline', pipelineBench],
   ['hooks', hooksBench],
+  ['isolation', isolationBench],
   ['workers', workersBench],
   ['tickets', ticketsBench],
   ['startup', startupBench],
