@@ -8,7 +8,7 @@ import type { Outcome } from './hook-load.js';
 
 const HOOKS = 10;
 const RATE = 100;
-const SECONDS = 6;
+const SECONDS = 4;
 const ROUNDS = 5;
 const WARM_UP_S = 10;
 const DRAINED_MS = 90_000;
