@@ -24,7 +24,8 @@ import { TicketThreads } from './tickets/ticket-threads.js';
 import { TicketController } from './tickets/ticket.controller.js';
 import { TicketMetrics } from './tickets/ticket.metrics.js';
 import { TicketService } from './tickets/ticket.service.js';
-import { HISTORY_DAYS, PUBLIC_URL, TICKET_PAPER } from './tokens.js';
+import { HISTORY_DAYS, PUBLIC_URL, TICKET_PAPER, WAITING_ALERT_MS } from './tokens.js';
+import { OverdueWatch } from './waiting/overdue-watch.js';
 
 export const SERVICE = 'association-store';
 
@@ -79,6 +80,7 @@ export class AppModule {
         { provide: ServiceTokens, useValue: new ServiceTokens(config.SERVICE_TOKEN_KEYS) },
         { provide: PUBLIC_URL, useValue: config.PUBLIC_URL },
         { provide: HISTORY_DAYS, useValue: config.HISTORY_DAYS },
+        { provide: WAITING_ALERT_MS, useValue: config.WAITING_ALERT_MS },
         { provide: TICKET_PAPER, useValue: config.TICKET_PAPER },
         { provide: TicketThreads, useValue: threads },
         { provide: UrlSources, useValue: sources },
@@ -87,6 +89,7 @@ export class AppModule {
         TicketService,
         StoreMetrics,
         Linker,
+        OverdueWatch,
         Lifecycle,
       ],
     };

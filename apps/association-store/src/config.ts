@@ -40,6 +40,15 @@ export const Config = z.object({
     .max(60_000)
     .default(15_000)
     .describe('Longest drawing of one pick ticket, in milliseconds; its thread is ended then.'),
+  WAITING_ALERT_MS: z.coerce
+    .number()
+    .int()
+    .min(1_000)
+    .max(365 * 86_400_000)
+    .default(86_400_000)
+    .describe(
+      'Items that wait longer for their recipe are counted as overdue and named in the log, in milliseconds.',
+    ),
   HISTORY_DAYS: z.coerce
     .number()
     .int()

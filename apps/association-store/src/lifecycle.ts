@@ -15,6 +15,7 @@ import { Linker } from './links/linker.js';
 import { purgeHistory } from './operations/history-purge.js';
 import { Loop } from './operations/loop.js';
 import { HISTORY_DAYS } from './tokens.js';
+import { OverdueWatch } from './waiting/overdue-watch.js';
 
 const HOUR_MS = 60 * 60 * 1_000;
 
@@ -29,6 +30,7 @@ export class Lifecycle implements OnApplicationBootstrap, BeforeApplicationShutd
     private readonly publisher: KafkaPublisher,
     private readonly relay: OutboxRelay,
     private readonly linker: Linker,
+    private readonly overdue: OverdueWatch,
     @Inject(HEALTH) private readonly health: Health,
     @Inject(LOGGER) private readonly logger: Logger,
     @Inject(HISTORY_DAYS) historyDays: number,
@@ -53,6 +55,7 @@ export class Lifecycle implements OnApplicationBootstrap, BeforeApplicationShutd
     this.health.addReadiness('schema', () => this.schema.fault);
     this.schema.start(() => {
       this.linker.start();
+      this.overdue.start();
       this.purge.start();
     });
     this.publisher.connect().catch((error: unknown) => {
@@ -62,7 +65,7 @@ export class Lifecycle implements OnApplicationBootstrap, BeforeApplicationShutd
   }
 
   async beforeApplicationShutdown(): Promise<void> {
-    await Promise.all([this.linker.stop(), this.purge.stop()]);
+    await Promise.all([this.linker.stop(), this.overdue.stop(), this.purge.stop()]);
   }
 
   /** The consumers are closed by now: what their last chunks queued still goes out. */

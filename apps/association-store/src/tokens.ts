@@ -2,5 +2,7 @@
 export const PUBLIC_URL = Symbol('PublicUrl');
 /** Days without a change after which history is deleted: `number`. */
 export const HISTORY_DAYS = Symbol('HistoryDays');
+/** Milliseconds after which an item that waits for its recipe is overdue: `number`. */
+export const WAITING_ALERT_MS = Symbol('WaitingAlertMs');
 /** Paper of tickets where nobody asks for another one: `TicketPaper`. */
 export const TICKET_PAPER = Symbol('TicketPaper');

@@ -78,9 +78,9 @@ describe('a chunk of order messages', () => {
     ]);
 
     const { items: read } = await listOrders(store.dataSource, READER, { limit: 10, orderNumber: '1' });
-    expect(read).toEqual([last]);
+    expect(read).toEqual([{ ...last, waitingSince: expect.any(String) }]);
     const { versions, ...found } = (await findOrder(store.dataSource, READER, last.orderUid))!;
-    expect(found).toEqual(last);
+    expect(found).toEqual({ ...last, waitingSince: expect.any(String) });
     expect(versions.map(({ version, reason }) => [version, reason])).toEqual([
       [2, 'quantity-changed'],
       [1, 'submitted'],

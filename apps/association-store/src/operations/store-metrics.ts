@@ -16,6 +16,8 @@ export class StoreMetrics {
   private readonly filesLeftOut: Counter;
   private readonly waitingItems: Gauge;
   private readonly oldestWaitingSeconds: Gauge;
+  private readonly overdueItems: Gauge;
+  private readonly oldestOverdueSeconds: Gauge;
   private readonly missedLinks: Gauge;
   private readonly linksDue: Gauge;
 
@@ -54,6 +56,16 @@ export class StoreMetrics {
       help: 'Age of the order item that has waited longest for its recipe.',
       registers,
     });
+    this.overdueItems = new Gauge({
+      name: 'heddle_overdue_items',
+      help: 'Items of open orders that have waited for their recipe for longer than WAITING_ALERT_MS.',
+      registers,
+    });
+    this.oldestOverdueSeconds = new Gauge({
+      name: 'heddle_overdue_items_oldest_age_seconds',
+      help: 'Age of the one that has waited longest; 0 where there is none.',
+      registers,
+    });
     this.missedLinks = new Gauge({
       name: 'heddle_missed_links',
       help: 'Order items that waited although their recipe was there, as the last sweep found them. Should be 0.',
@@ -77,6 +89,11 @@ export class StoreMetrics {
 
   noted(note: Note, count: number): void {
     if (count > 0) this.notes.inc({ note }, count);
+  }
+
+  overdue(found: { readonly items: number; readonly oldestSeconds: number }): void {
+    this.overdueItems.set(found.items);
+    this.oldestOverdueSeconds.set(found.oldestSeconds);
   }
 
   swept(found: {

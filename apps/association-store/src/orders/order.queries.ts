@@ -19,7 +19,7 @@ export interface Reader {
   readonly channel: string | undefined;
 }
 
-interface ViewRow extends Omit<OrderView, 'items' | 'acceptedAt' | 'updatedAt'> {
+interface ViewRow extends Omit<OrderView, 'items' | 'acceptedAt' | 'updatedAt' | 'waitingSince'> {
   readonly acceptedAt: Date;
   readonly updatedAt: Date;
 }
@@ -105,11 +105,12 @@ function conditions(
   add(filters.status, (p) => `o.status = ${p}`);
   add(filters.updatedSince, (p) => `o.updated_at >= ${p}::timestamptz`);
   add(after, (p) => `o.order_uid < ${p}::uuid`);
-  if (filters.waitingForRecipe !== undefined) {
-    all.push(`${filters.waitingForRecipe ? '' : 'NOT '}EXISTS (
-      SELECT FROM ${SCHEMA}.order_items i
-      WHERE i.order_uid = o.order_uid AND i.recipe_version IS NULL AND i.item_quantity > 0)`);
-  }
+  const waiting = `EXISTS (
+    SELECT FROM ${SCHEMA}.order_items i
+    WHERE i.order_uid = o.order_uid AND i.recipe_version IS NULL AND i.item_quantity > 0`;
+  if (filters.waitingForRecipe !== undefined)
+    all.push(`${filters.waitingForRecipe ? '' : 'NOT '}${waiting})`);
+  add(filters.waitingBefore, (p) => `${waiting} AND i.created_at < ${p}::timestamptz)`);
   return { where: all.join(' AND '), params };
 }
 
@@ -128,9 +129,10 @@ async function withItems(tx: Tx, orders: readonly ViewRow[]): Promise<OrderView[
     recipeId: string;
     itemQuantity: number;
     recipeVersion: number | null;
+    createdAt: Date;
   }>(
     `SELECT order_uid AS "orderUid", tenant, item_id AS "itemId", recipe_id AS "recipeId",
-            item_quantity AS "itemQuantity", recipe_version AS "recipeVersion"
+            item_quantity AS "itemQuantity", recipe_version AS "recipeVersion", created_at AS "createdAt"
      FROM ${SCHEMA}.order_items WHERE order_uid = ANY ($1::uuid[]) AND listed ORDER BY order_uid, position`,
     [orders.map(({ orderUid }) => orderUid)],
   );
@@ -151,17 +153,22 @@ async function withItems(tx: Tx, orders: readonly ViewRow[]): Promise<OrderView[
     `${tenant}:${recipeId}:${String(version)}`;
   const files = new Map(manifests.map((m) => [keyOf(m.tenant, m.recipeId, m.version), m.files]));
   const byOrder = Map.groupBy(items, ({ orderUid }) => orderUid);
-  return orders.map((order) => ({
-    ...withInstants(order),
-    items: (byOrder.get(order.orderUid) ?? []).map(
-      ({ tenant, itemId, recipeId, itemQuantity, recipeVersion }) => ({
+  return orders.map((order) => {
+    const itemsOfOrder = byOrder.get(order.orderUid) ?? [];
+    const waits = itemsOfOrder
+      .filter(({ recipeVersion, itemQuantity }) => recipeVersion === null && itemQuantity > 0)
+      .map(({ createdAt }) => createdAt.getTime());
+    return {
+      ...withInstants(order),
+      waitingSince: waits.length === 0 ? null : new Date(Math.min(...waits)).toISOString(),
+      items: itemsOfOrder.map(({ tenant, itemId, recipeId, itemQuantity, recipeVersion }) => ({
         itemId,
         recipeId,
         itemQuantity,
         recipe: recipeOf(recipeVersion, files.get(keyOf(tenant, recipeId, recipeVersion)) ?? []),
-      }),
-    ),
-  }));
+      })),
+    };
+  });
 }
 
 function withInstants<T extends { readonly acceptedAt: Date; readonly updatedAt: Date }>(

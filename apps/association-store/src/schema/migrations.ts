@@ -136,6 +136,17 @@ const CountConversions = migration(
   `,
 );
 
+const TakeTurns = migration(
+  'TakeTurns1763700000005',
+  `
+  -- When a job that one process does for all of them was last done.
+  CREATE TABLE ${SCHEMA}.job_turns (
+    job      text PRIMARY KEY,
+    taken_at timestamptz NOT NULL
+  );
+  `,
+);
+
 /** Oldest first. */
 export const migrations: readonly MigrationClass[] = [
   CreateOrders,
@@ -143,4 +154,5 @@ export const migrations: readonly MigrationClass[] = [
   CreateOutbox,
   PositionsPerCluster,
   CountConversions,
+  TakeTurns,
 ];

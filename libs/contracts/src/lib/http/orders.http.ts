@@ -18,11 +18,16 @@ export const OrdersQuery = z.strictObject({
   status: OrderStatus.optional(),
   /** Orders with an item whose recipe is not there yet. */
   waitingForRecipe: QueryFlag.optional(),
+  /** Orders with an item that has waited for its recipe since before. */
+  waitingBefore: Instant.optional(),
   updatedSince: Instant.optional(),
 });
 export type OrdersQuery = z.infer<typeof OrdersQuery>;
 
-export const OrderView = OrderChangedV1;
+export const OrderView = OrderChangedV1.extend({
+  /** Since when some item has waited for its recipe; null: none does. */
+  waitingSince: Instant.nullable(),
+});
 export type OrderView = z.infer<typeof OrderView>;
 export const OrderPage = pageOf(OrderView);
 
