@@ -8,6 +8,8 @@ import type { SandboxIntegration } from './sandboxes.js';
 import type { LocalState } from './state.js';
 
 export const TENANT = 'demo';
+/** Told in the sandbox mailbox what could not be delivered. */
+const OPERATORS = 'ops@demo.example';
 
 /**
  * The tenant and its two keys, made once for each database.
@@ -49,7 +51,12 @@ export async function ensureIntegrations(
       const view = page.items.find((each) => each.description === description);
       const known = state.integrations[destination];
       if (view === undefined) {
-        const created = await createIntegration(admin, { destination, description, settings });
+        const created = await createIntegration(admin, {
+          destination,
+          description,
+          'failure-notification-list': OPERATORS,
+          settings,
+        });
         state.integrations[destination] = { integrationId: created.integrationId, settings };
         return;
       }

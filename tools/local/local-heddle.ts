@@ -48,6 +48,7 @@ export interface LocalOptions {
   readonly OUTBOUND_ALLOWED_ADDRESSES: string;
   readonly LOG_LEVEL: string;
   readonly RETRY_DELAYS_MS: string;
+  readonly NOTIFICATION_WINDOW_MS: string;
   readonly environment: Readonly<Record<string, string | undefined>>;
 }
 
@@ -243,6 +244,7 @@ export class LocalHeddle {
         ...this.passedOn(),
         LOG_LEVEL: options.LOG_LEVEL,
         RETRY_DELAYS_MS: options.RETRY_DELAYS_MS,
+        NOTIFICATION_WINDOW_MS: options.NOTIFICATION_WINDOW_MS,
       },
     });
     this.local = {

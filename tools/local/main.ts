@@ -21,6 +21,8 @@ const Config = z.object({
   LOG_LEVEL: z.string().default('info'),
   /** Short here, so that a demo shows a retry within seconds. */
   RETRY_DELAYS_MS: z.string().default('2000,5000'),
+  /** As short, so that a burst is told within seconds. */
+  NOTIFICATION_WINDOW_MS: z.string().default('2000'),
   HEDDLE_STARTED_AT: z.coerce.number().default(() => Date.now()),
 });
 

@@ -24,6 +24,8 @@ import { Housekeeping } from './housekeeping/housekeeping.js';
 import { DestinationController, IntegrationController } from './integrations/integration.controller.js';
 import { IntegrationService } from './integrations/integration.service.js';
 import { Lifecycle } from './lifecycle.js';
+import { NoticeRepository } from './notices/notice.repository.js';
+import { NoticeSweep } from './notices/notice.sweep.js';
 import { CleanUp } from './offers/clean-up.js';
 import { OfferPump } from './offers/offer.pump.js';
 import { OfferRepository } from './offers/offer.repository.js';
@@ -110,6 +112,8 @@ export class AppModule {
         BulkService,
         BulkRunner,
         DeliveryMetrics,
+        NoticeRepository,
+        NoticeSweep,
         Housekeeping,
         Lifecycle,
       ],
@@ -132,5 +136,6 @@ function policyOf(config: Config): Policy {
     historyDays: config.HISTORY_DAYS,
     purgeIntervalMs: config.PURGE_INTERVAL_MS,
     testWaitMs: config.TEST_WAIT_MS,
+    notificationWindowMs: config.NOTIFICATION_WINDOW_MS,
   };
 }

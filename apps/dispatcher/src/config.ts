@@ -58,6 +58,11 @@ export const Config = z.object({
   PURGE_INTERVAL_MS: milliseconds(1_000, DAY_MS)
     .default(HOUR_MS)
     .describe('Wait between two purges, in milliseconds.'),
+  NOTIFICATION_WINDOW_MS: milliseconds(100, DAY_MS)
+    .default(60_000)
+    .describe(
+      'The first mail to a notification list goes out at once; what follows within this time is joined into one, in milliseconds.',
+    ),
   TEST_WAIT_MS: milliseconds(100, 30_000)
     .default(25_000)
     .describe('Longest wait for what becomes of a test of an integration, in milliseconds.'),

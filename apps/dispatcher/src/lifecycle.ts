@@ -13,6 +13,7 @@ import type { Health, Logger } from '@heddle/platform';
 
 import { SilenceSweep } from './attempts/silence.sweep.js';
 import { Housekeeping } from './housekeeping/housekeeping.js';
+import { NoticeSweep } from './notices/notice.sweep.js';
 import { OfferPump } from './offers/offer.pump.js';
 import { OUTBOX, PUBLISHER } from './tokens.js';
 import { BulkRunner } from './triggers/bulk.runner.js';
@@ -28,6 +29,7 @@ export class Lifecycle implements OnApplicationBootstrap, BeforeApplicationShutd
     @Inject(OUTBOX) private readonly relay: OutboxRelay,
     @Inject(OfferPump) private readonly pump: OfferPump,
     @Inject(SilenceSweep) private readonly silence: SilenceSweep,
+    @Inject(NoticeSweep) private readonly notices: NoticeSweep,
     @Inject(Housekeeping) private readonly housekeeping: Housekeeping,
     @Inject(BulkRunner) private readonly bulks: BulkRunner,
     @Inject(HEALTH) private readonly health: Health,
@@ -44,6 +46,7 @@ export class Lifecycle implements OnApplicationBootstrap, BeforeApplicationShutd
       this.relay.start();
       this.pump.start();
       this.silence.start();
+      this.notices.start();
       this.housekeeping.start();
       this.bulks.start();
     });
@@ -51,7 +54,13 @@ export class Lifecycle implements OnApplicationBootstrap, BeforeApplicationShutd
 
   async beforeApplicationShutdown(): Promise<void> {
     this.stopping = true;
-    await Promise.all([this.pump.stop(), this.silence.stop(), this.housekeeping.stop(), this.bulks.stop()]);
+    await Promise.all([
+      this.pump.stop(),
+      this.silence.stop(),
+      this.notices.stop(),
+      this.housekeeping.stop(),
+      this.bulks.stop(),
+    ]);
   }
 
   /** The consumers are closed by now: what their last chunks have enqueued still goes out. */

@@ -22,6 +22,8 @@ export interface Policy {
   readonly purgeIntervalMs: number;
   /** Longest wait for what becomes of the sample of a test. */
   readonly testWaitMs: number;
+  /** Notices of one list that come within it after a mail are joined into the next one. */
+  readonly notificationWindowMs: number;
 }
 
 /** To be called after a commit that enqueued something. */

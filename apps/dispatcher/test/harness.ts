@@ -7,6 +7,7 @@ import { Registry } from 'prom-client';
 import type {
   DeliveryRequestedV1,
   DeliveryState,
+  DestinationKind,
   OrderChangedV1,
   RecipeSavedV1,
   Trigger,
@@ -34,6 +35,7 @@ import {
   updateIntegration,
 } from '../src/integrations/integration.repository.js';
 import type { IntegrationChange } from '../src/integrations/integration.repository.js';
+import { NoticeRepository } from '../src/notices/notice.repository.js';
 import { CleanUp } from '../src/offers/clean-up.js';
 import { OfferPump } from '../src/offers/offer.pump.js';
 import { OfferRepository } from '../src/offers/offer.repository.js';
@@ -58,6 +60,9 @@ export const ORDER_TOPICS: Readonly<Record<Exclude<Trigger, 'recipe.created'>, s
 
 export interface IntegrationInput {
   readonly tenant?: string;
+  readonly destination?: DestinationKind;
+  readonly successList?: string;
+  readonly failureList?: string;
   readonly triggers?: readonly Trigger[];
   readonly channels?: readonly string[];
   readonly limits?: { readonly window: number; readonly perSecond: number | null };
@@ -77,6 +82,7 @@ export class Bench {
   readonly bulks: BulkService;
   readonly bulkRunner: BulkRunner;
   readonly cancelling: CancelService;
+  readonly notices: NoticeRepository;
   readonly sealer = new SecretSealer(parseKeyring(KEYS));
   private readonly cleanUp: CleanUp;
   private offset = 0n;
@@ -101,6 +107,7 @@ export class Bench {
     this.bulks = new BulkService(dataSource, bulks);
     this.bulkRunner = new BulkRunner(bulks, pump, logger);
     this.cancelling = new CancelService(dataSource, this.deliveries, this.cleanUp, pump);
+    this.notices = new NoticeRepository(dataSource, policy);
     this.housekeeping = new Housekeeping(dataSource, policy, this.cleanUp, logger);
   }
 
@@ -124,6 +131,7 @@ export class Bench {
         historyDays: 400,
         purgeIntervalMs: 3_600_000,
         testWaitMs: 1_000,
+        notificationWindowMs: 60_000,
         ...policy,
       },
       logger,
@@ -146,12 +154,12 @@ export class Bench {
         tx,
         { integrationId, tenant, actor: 'key:test' },
         {
-          destination: 'sftp',
+          destination: input.destination ?? 'sftp',
           description: 'hall 2',
           triggers: [...(input.triggers ?? (['order.submitted', 'order.updated'] as const))],
           channels: [...(input.channels ?? [])],
-          'success-notification-list': '',
-          'failure-notification-list': '',
+          'success-notification-list': input.successList ?? '',
+          'failure-notification-list': input.failureList ?? '',
           settings: { host: 'sftp.example', port: 22, username: 'heddle', 'password-secret': 'hdl1.sealed' },
           limits: input.limits ?? { window: 8, perSecond: null },
           include: {

@@ -33,7 +33,11 @@ export function startOutboundEmail(config: Config, handleSignals = true): Promis
           this.set(client.size);
         },
       });
-      return new EmailDestination(client, { from: config.MAIL_FROM, maxBytes: config.MAIL_MAX_BYTES });
+      return new EmailDestination(client, {
+        from: config.MAIL_FROM,
+        maxBytes: config.MAIL_MAX_BYTES,
+        publicUrl: config.PUBLIC_URL,
+      });
     },
     handleSignals,
   });

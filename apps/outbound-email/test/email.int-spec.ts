@@ -2,7 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 
-import type { EmailSettings } from '@heddle/contracts';
+import type { EmailSettings, NotifiedDelivery } from '@heddle/contracts';
 import { AddressGuard, parseAllowedAddresses } from '@heddle/destination-kit';
 import type { Delivery } from '@heddle/destination-kit';
 import { aDelivery, aDeliveryFile, attempt, describeDestination } from '@heddle/destination-testing';
@@ -17,7 +17,7 @@ import { NodemailerSmtpClient } from '../src/email/nodemailer-smtp.client.js';
 import type { NodemailerOptions } from '../src/email/nodemailer-smtp.client.js';
 
 const USER = { name: 'heddle@factory.example', password: 'word-of/the@mail server' };
-const FROM = { name: 'Heddle', address: 'heddle@factory.example' };
+const HUB = { from: { name: 'Heddle', address: 'heddle@factory.example' }, publicUrl: 'https://hub.example' };
 /** Long enough for a machine that is busy with other suites. */
 const SILENCE_MS = 1_500;
 const SETTINGS: EmailSettings = { to: 'a@factory.example, b@factory.example', 'subject-prefix': '' };
@@ -50,7 +50,7 @@ const refusal = (code: number, text: string): { code: number; text: string } => 
 describeDestination<EmailSettings>('e-mail', {
   start: async () => {
     conformant = await startSmtpServer({ directory: await temporaryFolder('mail'), user: USER });
-    const destination = new EmailDestination(aClient(conformant.url), { from: FROM, maxBytes: 25_000_000 });
+    const destination = new EmailDestination(aClient(conformant.url), { ...HUB, maxBytes: 25_000_000 });
     return {
       destination,
       settings: SETTINGS,
@@ -120,7 +120,7 @@ describe('the e-mail destination', () => {
 
   beforeAll(async () => {
     server = await startSmtpServer({ directory: await temporaryFolder('mail') });
-    destination = new EmailDestination(aClient(server.url), { from: FROM, maxBytes: 1_000_000 });
+    destination = new EmailDestination(aClient(server.url), { ...HUB, maxBytes: 1_000_000 });
   });
   afterEach(async () => {
     await Promise.all(closing.splice(0).map((each) => each.close()));
@@ -175,6 +175,40 @@ describe('the e-mail destination', () => {
       },
       { name: '1022_ID_6182665224482_R_DRIVE-001_Recipe.json' },
     ]);
+  });
+
+  it('puts a notification into words, with a link to the delivery and nothing attached', async () => {
+    const deliveryId = randomUUID();
+    const delivery: NotifiedDelivery = {
+      deliveryId: randomUUID(),
+      order: { orderNumber: '1022', orderId: null },
+      recipeIds: ['DRIVE-001'],
+      recipeCount: 1,
+      failures: [{ attempt: 1, at: '2026-01-01T00:00:00.000Z', code: 'TIMEOUT', message: 'writing a.dst' }],
+      hasStopped: false,
+    };
+    const integration = { description: 'Hall 2', destination: 'sftp' } as const;
+    const text = JSON.stringify({ kind: 'failed', integration, delivery });
+    const notify = (bytes: string): Promise<AttemptResult> =>
+      run([aDeliveryFile('notification.json', Buffer.from(bytes))], {
+        deliveryId,
+        offered: [{ name: 'notification.json', kind: 'notification', mimeType: 'application/json' }],
+      });
+
+    const { receipts } = await notify(text);
+    await notify(text);
+    const { error } = await notify(text.replace('TIMEOUT', 'GREMLINS'));
+
+    expect(receipts).toMatchObject([{ name: 'notification.json', details: { sentAs: 'body' } }]);
+    const [mail] = server.mails;
+    expect(server.mails.map(({ messageId }) => messageId)).toEqual([mail?.messageId, mail?.messageId]);
+    expect(mail).toMatchObject({
+      subject: 'Order 1022 could not be delivered: Hall 2',
+      messageId: `<${deliveryId}@factory.example>`,
+      attachments: [],
+    });
+    expect(mail?.text).toContain(`https://hub.example/api/v2/deliveries/${delivery.deliveryId}`);
+    expect(error).toMatchObject({ code: 'UNKNOWN', message: 'reading the notification' });
   });
 
   it('keeps the Message-ID on every attempt, and gives the mails of one order a common thread', async () => {
@@ -286,7 +320,7 @@ describe('the e-mail destination', () => {
       maxMessageBytes: 100_000,
     });
     closing.push(small);
-    const by = new EmailDestination(aClient(small.url), { from: FROM, maxBytes: 25_000_000 });
+    const by = new EmailDestination(aClient(small.url), { ...HUB, maxBytes: 25_000_000 });
     closing.unshift(by);
     const { error } = await run([aDeliveryFile('a.bin', randomBytes(200_000))], {}, by);
     expect(error).toMatchObject({ code: 'TOO_LARGE', retryable: false });
@@ -296,7 +330,7 @@ describe('the e-mail destination', () => {
   it('sends mails one after the other over a kept connection, and over a fresh one where it has died', async () => {
     const file = aDeliveryFile('a.txt', Buffer.from('a'));
     const client = aClient(server.url, { mailsPerConnection: 3 });
-    const by = new EmailDestination(client, { from: FROM, maxBytes: 1_000_000 });
+    const by = new EmailDestination(client, { ...HUB, maxBytes: 1_000_000 });
     closing.push(by);
     const before = server.connections;
     for (let mail = 0; mail < 4; mail += 1) expect((await run([file], {}, by)).error).toBeUndefined();
@@ -314,7 +348,7 @@ describe('the e-mail destination', () => {
     let most = 0;
     const file = aDeliveryFile('a.txt', Buffer.from('a'));
     const client = aClient(server.url, { connections: 2, perSecond: 20 });
-    const by = new EmailDestination(client, { from: FROM, maxBytes: 1_000_000 });
+    const by = new EmailDestination(client, { ...HUB, maxBytes: 1_000_000 });
     closing.push(by);
     const startedAt = performance.now();
     const results = await Promise.all(
@@ -344,7 +378,7 @@ describe('the e-mail destination', () => {
 
   it('connects to no private mail server that is not allowed', async () => {
     const by = new EmailDestination(aClient(server.url, { guard: new AddressGuard({ allowed: [] }) }), {
-      from: FROM,
+      ...HUB,
       maxBytes: 1,
     });
     closing.push(by);
@@ -365,7 +399,7 @@ describe('the e-mail destination', () => {
       [tls, 'UNAVAILABLE'],
       [server, 'UNAVAILABLE'],
     ] as const) {
-      const by = new EmailDestination(aClient(target.url, { requireTls: true }), { from: FROM, maxBytes: 1 });
+      const by = new EmailDestination(aClient(target.url, { requireTls: true }), { ...HUB, maxBytes: 1 });
       closing.unshift(by);
       expect((await run([aDeliveryFile('a', Buffer.alloc(1))], {}, by)).error).toMatchObject({ code });
     }
@@ -380,7 +414,7 @@ describe('the e-mail destination', () => {
       `smtp://127.0.0.1:${String(await freePort())}`,
     ];
     for (const url of urls) {
-      const by = new EmailDestination(aClient(url), { from: FROM, maxBytes: 1 });
+      const by = new EmailDestination(aClient(url), { ...HUB, maxBytes: 1 });
       closing.push(by);
       expect((await run([aDeliveryFile('a', Buffer.alloc(1))], {}, by)).error).toMatchObject({
         code: 'UNAVAILABLE',

@@ -58,7 +58,7 @@ export {
 } from './lib/events/order-changed.v1.js';
 export { RECIPE_RECEIVED, RecipeReceivedV1 } from './lib/events/recipe-received.v1.js';
 export { RECIPE_CREATED, RECIPE_UPDATED, RecipeSavedV1 } from './lib/events/recipe-saved.v1.js';
-export { FILE_KINDS, FileKind, ManifestFile } from './lib/file-manifest.js';
+export { FILE_KINDS, FileKind, ManifestFile, OfferedFileKind } from './lib/file-manifest.js';
 export { FileName } from './lib/file-name.js';
 export {
   Accepted,
@@ -148,6 +148,13 @@ export {
 } from './lib/identifiers.js';
 export { jsonSchemaOf } from './lib/json-schema.js';
 export type { JsonObject } from './lib/json-schema.js';
+export {
+  MAX_NOTIFIED,
+  NOTIFICATION_KINDS,
+  Notification,
+  NotificationKind,
+  NotifiedDelivery,
+} from './lib/notification.js';
 export { PERMISSIONS, Permission } from './lib/permissions.js';
 export {
   DEAD_LETTER_RETENTION_MS,

@@ -8,7 +8,7 @@ import { LOGGER, traceIdOf } from '@heddle/platform';
 import type { Logger } from '@heddle/platform';
 
 import { DeliveryMetrics } from '../deliveries/delivery.metrics.js';
-import { DELIVERY_FACTS, finishedEvent, promoteLanes } from '../deliveries/finished.js';
+import { DELIVERY_FACTS, finishedEvents, promoteLanes } from '../deliveries/finished.js';
 import type { DeliveryFacts } from '../deliveries/finished.js';
 import { flowAfter, isMoved } from '../flow/flow.js';
 import type { OfferEnd } from '../flow/flow.js';
@@ -17,6 +17,7 @@ import type { FlowRow } from '../flow/flow.repository.js';
 import { lockForStop, stopGone } from '../integrations/stop-gone.js';
 import type { GoneTarget } from '../integrations/stop-gone.js';
 import type { EndReason } from '../lanes/lane.js';
+import { recordNotices } from '../notices/record-notices.js';
 import { CleanUp } from '../offers/clean-up.js';
 import { SCHEMA } from '../schema/schema.js';
 import { finishTests } from '../tests/test.repository.js';
@@ -159,6 +160,7 @@ export class ReportRepository {
         tx,
         [...tallies.values()].filter(isGone).map(({ row }) => row),
       );
+      recordNotices(tx, endedOf(tallies, stopped));
       return { tallies: [...tallies.values()], ended: told, stopped, now };
     });
     if (!settled) return false;
@@ -204,6 +206,7 @@ export class ReportRepository {
         if (tally) this.decide(tally, end);
       }
       const told = await this.store(tx, [...tallies.values()], ended);
+      recordNotices(tx, endedOf(tallies, []));
       return { tallies: [...tallies.values()], ended: told, stopped: [], now };
     });
     this.tell(settled);
@@ -245,7 +248,7 @@ export class ReportRepository {
       SCHEMA,
       moved.flatMap(({ row, step, receipts }) => {
         if (step?.state !== 'succeeded' && step?.state !== 'failed') return [];
-        return finishedEvent(row, {
+        return finishedEvents(row, {
           attempts: step.attempts,
           failure: step.state === 'failed' ? { code: step.code, message: step.message } : null,
           receipts: [...receipts.values()].filter((receipt) => receipt !== null),
@@ -356,6 +359,18 @@ function saysGone(report: DeliveryAttemptedV1): boolean {
 
 function isGone({ step }: Tally): boolean {
   return step?.state === 'failed' && step.code === GONE;
+}
+
+function endedOf(
+  tallies: ReadonlyMap<string, Tally>,
+  stopped: readonly GoneTarget[],
+): Parameters<typeof recordNotices>[1] {
+  const stopping = new Set(stopped.map(({ deliveryId }) => deliveryId));
+  return [...tallies.values()].flatMap(({ row, step }) =>
+    step?.state === 'succeeded' || step?.state === 'failed'
+      ? [{ row, hasFailed: step.state === 'failed', hasStopped: stopping.has(row.deliveryId) }]
+      : [],
+  );
 }
 
 /** No later offer of the delivery will take away what an attempt has left. */

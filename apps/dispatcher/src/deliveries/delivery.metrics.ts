@@ -1,7 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { Counter, Gauge, Histogram } from 'prom-client';
 
-import type { DeliveryCode } from '@heddle/contracts';
+import type { DeliveryCode, NotificationKind } from '@heddle/contracts';
 import { query } from '@heddle/persistence';
 import type { DataSource } from '@heddle/persistence';
 import { METRICS } from '@heddle/platform';
@@ -36,6 +36,7 @@ export class DeliveryMetrics {
   private readonly attempts: Counter;
   private readonly attemptDuration: Histogram;
   private readonly finishedDeliveries: Counter;
+  private readonly notifications: Counter;
   private open: Promise<ReadonlyMap<string, OpenRow>> | undefined;
 
   constructor(
@@ -67,6 +68,12 @@ export class DeliveryMetrics {
       name: 'heddle_deliveries_finished_total',
       help: 'Deliveries that succeeded or failed for good.',
       labelNames: ['destination', 'state'],
+      registers,
+    });
+    this.notifications = new Counter({
+      name: 'heddle_notifications_total',
+      help: 'Mails to notification lists that were made.',
+      labelNames: ['kind'],
       registers,
     });
     for (const { name, help, column } of OPEN_GAUGES) {
@@ -111,6 +118,10 @@ export class DeliveryMetrics {
     this.finishedDeliveries.inc({ destination, state: succeeded ? 'succeeded' : 'failed' });
     if (!succeeded) return;
     this.acceptToDelivered.observe({ destination }, Math.max(0, at.getTime() - acceptedAt.getTime()) / 1_000);
+  }
+
+  notified(kind: NotificationKind): void {
+    this.notifications.inc({ kind });
   }
 
   /** Read once for the gauges of one scrape. */

@@ -19,7 +19,7 @@ type SummaryRow = Omit<
   DeliverySummary,
   'nextAttemptAt' | 'createdAt' | 'updatedAt' | 'finishedAt' | 'orderUid'
 > & {
-  readonly kind: 'order' | 'recipe';
+  readonly kind: 'order' | 'recipe' | 'notification';
   readonly subject: string;
   readonly repeats: string | null;
   readonly acceptedAt: Date;
@@ -54,13 +54,16 @@ export const DELIVERIES = `dispatcher.deliveries d
 
 const SUMMARY = `SELECT d.delivery_id AS "deliveryId", d.integration_id AS "integrationId",
     d.integration_version AS "integrationVersion", d.destination, d.trigger, d.event_id AS "eventId", d.trigger_id AS "triggerId",
+    CASE WHEN n.delivery_id IS NOT NULL
+      THEN json_build_object('integrationId', n.integration_id, 'kind', n.kind) END AS notification,
     d.kind,
     d.subject, d.order_number AS "orderNumber", d.order_id AS "orderId", d.recipe_ids AS "recipeIds", d.version,
     CASE WHEN (${HELD}) IS NULL THEN d.state ELSE 'waiting' END AS state,
     coalesce(d.reason, ${HELD}) AS reason, d.attempts, d.code, d.repeats, d.accepted_at AS "acceptedAt",
     d.next_attempt_at AS "nextAttemptAt", d.created_at AS "createdAt", d.updated_at AS "updatedAt",
     d.finished_at AS "finishedAt"
-  FROM ${DELIVERIES}`;
+  FROM ${DELIVERIES}
+  LEFT JOIN dispatcher.notifications n ON n.delivery_id = d.delivery_id`;
 
 /** Who reads; a key of one channel sees the deliveries of that channel alone. */
 export interface Reader {
@@ -75,12 +78,13 @@ export class DeliveryRepository {
   /** Newest first: delivery ids grow with time. */
   async list(
     reader: Reader,
-    { limit, cursor, ...filters }: DeliveriesQuery,
+    { limit, cursor, notifies, ...filters }: DeliveriesQuery,
   ): Promise<{ items: DeliverySummary[]; nextCursor: string | null }> {
-    const bound = ['deliveries', reader.tenant, reader.channel ?? null, filters];
+    const bound = ['deliveries', reader.tenant, reader.channel ?? null, { ...filters, notifies }];
     const after = cursor === undefined ? undefined : decodeCursor(cursor, bound, z.tuple([z.uuid()]))[0];
     const where = conditionsOf(reader, filters);
     where.add('d.delivery_id < $?', after);
+    where.add('n.integration_id = $?', notifies);
     const rows = await query<SummaryRow>(
       this.dataSource,
       `${SUMMARY} WHERE ${where.sql} ORDER BY d.delivery_id DESC LIMIT ${String(limit + 1)}`,

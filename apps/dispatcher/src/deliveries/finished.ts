@@ -20,7 +20,7 @@ export interface DeliveryFacts {
   readonly destination: string;
   readonly trigger: Trigger;
   readonly eventId: string;
-  readonly kind: 'order' | 'recipe';
+  readonly kind: 'order' | 'recipe' | 'notification';
   readonly subject: string;
   readonly laneKey: string;
   readonly orderNumber: string | null;
@@ -36,8 +36,8 @@ export const DELIVERY_FACTS = `d.delivery_id AS "deliveryId", d.tenant, d.channe
   d.event_id AS "eventId", d.kind, d.subject, d.lane_key AS "laneKey", d.order_number AS "orderNumber",
   d.order_id AS "orderId", d.recipe_ids AS "recipeIds", d.version, d.accepted_at AS "acceptedAt", d.traceparent`;
 
-/** `delivery.succeeded` or `delivery.failed`, for the outbox. */
-export function finishedEvent(
+/** `delivery.succeeded` or `delivery.failed`, for the outbox; nothing of a notification, which is no public fact. */
+export function finishedEvents(
   delivery: DeliveryFacts,
   end: {
     readonly attempts: number;
@@ -46,8 +46,9 @@ export function finishedEvent(
     readonly receipts: readonly Receipt[];
     readonly finishedAt: Date;
   },
-): OutboxRow {
+): readonly OutboxRow[] {
   const { tenant, kind, subject, orderNumber } = delivery;
+  if (kind === 'notification') return [];
   const succeeded = end.failure === null;
   const event = DeliveryFinishedV1.parse({
     deliveryId: delivery.deliveryId,
@@ -70,17 +71,19 @@ export function finishedEvent(
     acceptedAt: delivery.acceptedAt.toISOString(),
     finishedAt: end.finishedAt.toISOString(),
   });
-  return {
-    topic: succeeded ? TOPIC.deliverySucceeded : TOPIC.deliveryFailed,
-    key: orderNumber === null ? recipeKey(tenant, subject) : orderKey(tenant, orderNumber),
-    id: newId(),
-    type: succeeded ? DELIVERY_SUCCEEDED : DELIVERY_FAILED,
-    time: end.finishedAt.toISOString(),
-    subject: delivery.deliveryId,
-    tenant,
-    traceparent: childOf(delivery.traceparent ?? undefined),
-    data: JSON.stringify(event),
-  };
+  return [
+    {
+      topic: succeeded ? TOPIC.deliverySucceeded : TOPIC.deliveryFailed,
+      key: orderNumber === null ? recipeKey(tenant, subject) : orderKey(tenant, orderNumber),
+      id: newId(),
+      type: succeeded ? DELIVERY_SUCCEEDED : DELIVERY_FAILED,
+      time: end.finishedAt.toISOString(),
+      subject: delivery.deliveryId,
+      tenant,
+      traceparent: childOf(delivery.traceparent ?? undefined),
+      data: JSON.stringify(event),
+    },
+  ];
 }
 
 /**

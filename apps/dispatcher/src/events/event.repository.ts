@@ -201,6 +201,7 @@ async function activeIntegrations(
      JOIN dispatcher.integration_versions v
        ON v.integration_id = i.integration_id AND v.version = i.approved_version
      WHERE i.tenant = ANY($1) AND i.status IN ('enabled', 'paused') AND i.deleted_at IS NULL
+       AND NOT i.is_internal
      ORDER BY i.integration_id`,
     [tenants],
   );

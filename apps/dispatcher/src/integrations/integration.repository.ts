@@ -80,7 +80,7 @@ export async function readIntegration(
   integrationId: string,
 ): Promise<WholeRow | undefined> {
   const [row] = await tx.query<WholeRow>(
-    `${WHOLE} WHERE i.tenant = $1 AND i.integration_id = $2 AND i.deleted_at IS NULL`,
+    `${WHOLE} WHERE i.tenant = $1 AND i.integration_id = $2 AND i.deleted_at IS NULL AND NOT i.is_internal`,
     [tenant, integrationId],
   );
   return row;

@@ -95,7 +95,7 @@ export class IntegrationService {
   async read(tenant: string, integrationId: string): Promise<Answer> {
     const [row] = await query<WholeRow>(
       this.dataSource,
-      `${WHOLE} WHERE i.tenant = $1 AND i.integration_id = $2 AND i.deleted_at IS NULL`,
+      `${WHOLE} WHERE i.tenant = $1 AND i.integration_id = $2 AND i.deleted_at IS NULL AND NOT i.is_internal`,
       [tenant, integrationId],
     );
     if (!row) throw missing();
@@ -110,7 +110,7 @@ export class IntegrationService {
     const after = cursor === undefined ? undefined : decodeCursor(cursor, filters, z.tuple([z.uuid()]))[0];
     const rows = await query<WholeRow>(
       this.dataSource,
-      `${WHOLE} WHERE i.tenant = $1 AND i.deleted_at IS NULL AND ($3::uuid IS NULL OR i.integration_id < $3)
+      `${WHOLE} WHERE i.tenant = $1 AND i.deleted_at IS NULL AND NOT i.is_internal AND ($3::uuid IS NULL OR i.integration_id < $3)
          AND ($4::text IS NULL OR i.destination = $4) AND ($5::text IS NULL OR i.status = $5)
        ORDER BY i.integration_id DESC LIMIT $2`,
       [tenant, limit + 1, after ?? null, destination ?? null, status ?? null],

@@ -61,7 +61,7 @@ export class CleanUp {
                     WHERE o.delivery_id = d.delivery_id AND ${MAY_HAVE_LEFT_FILES}
                     ORDER BY o.offer_id DESC LIMIT ${String(MAX_EARLIER_OFFERS)}) AS "offerIds"
        FROM dispatcher.deliveries d JOIN dispatcher.integrations i USING (integration_id)
-       WHERE d.delivery_id = ANY($1) AND i.approved_version IS NOT NULL
+       WHERE d.delivery_id = ANY($1) AND d.kind <> 'notification' AND i.approved_version IS NOT NULL
          AND EXISTS (SELECT FROM dispatcher.offers o
                      WHERE o.delivery_id = d.delivery_id AND ${MAY_HAVE_LEFT_FILES})
          AND EXISTS (SELECT FROM dispatcher.delivery_files f

@@ -2,10 +2,11 @@ import { MAX_INLINE_CHARACTERS, ticketPath } from '@heddle/contracts';
 import type { FileKind, FileSource, OfferedFile, OrderChangedV1, RecipeSavedV1 } from '@heddle/contracts';
 import { cancelledFileName, fileSetNames } from '@heddle/destination-kit';
 
+export type RecipeFile = OfferedFile & { readonly kind: FileKind };
 export type Include = Readonly<Record<FileKind, boolean>>;
 
 export interface FileSet {
-  readonly files: readonly OfferedFile[];
+  readonly files: readonly RecipeFile[];
   /** Recipes of the set that have not come. */
   readonly missing: readonly string[];
 }
@@ -68,14 +69,14 @@ function filesOf(
   order: OrderChangedV1 | null,
   recipes: readonly LinkedRecipe[],
   include: Include,
-): OfferedFile[] {
+): RecipeFile[] {
   const all = recipes.flatMap((recipe) => withTicket(recipe.files).map((file) => ({ ...file, recipe })));
   // Named before the choice: what is included changes no name.
   const names = fileSetNames(
     { tenant, channel, order },
     all.map(({ recipe: { recipeId }, name, mimeType }) => ({ recipeId, name, mimeType })),
   );
-  return all.flatMap((file, index): OfferedFile[] => {
+  return all.flatMap((file, index): RecipeFile[] => {
     const { kind, mimeType, recipe } = file;
     const name = names[index];
     if (!include[kind] || name === undefined) return [];

@@ -1,6 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 
 import {
+  DEFAULT_CHANNEL,
   DELIVERY_REQUESTED,
   DeliveryRequestedV1,
   MAX_OFFERED_ITEMS,
@@ -15,7 +16,7 @@ import { LOGGER, childOf, describeError, newId } from '@heddle/platform';
 import type { Logger } from '@heddle/platform';
 
 import { MISSING_CODE, missingRecipes } from '../attempts/attempt-end.js';
-import { DELIVERY_FACTS, finishedEvent, promoteLanes } from '../deliveries/finished.js';
+import { DELIVERY_FACTS, finishedEvents, promoteLanes } from '../deliveries/finished.js';
 import type { DeliveryFacts } from '../deliveries/finished.js';
 import { DeliveryMetrics } from '../deliveries/delivery.metrics.js';
 import { subjectKey } from '../events/fact.js';
@@ -23,13 +24,14 @@ import type { Subject } from '../events/fact.js';
 import { budgetOf, refill } from '../flow/flow.js';
 import { FLOW_COLUMNS, saveFlows } from '../flow/flow.repository.js';
 import type { FlowRow } from '../flow/flow.repository.js';
+import { recordNotices } from '../notices/record-notices.js';
 import { SCHEMA } from '../schema/schema.js';
 import { DATA_SOURCE, POLICY } from '../tokens.js';
 import type { Policy } from '../tokens.js';
 
 import { MAX_EARLIER_OFFERS, MAY_HAVE_LEFT_FILES } from './clean-up.js';
 import { MAX_FILES, MAX_OFFER_BYTES, cancelledFileSet, orderFileSet, recipeFileSet } from './file-set.js';
-import type { FileSet, Include } from './file-set.js';
+import type { Include } from './file-set.js';
 import { SealedSettings, versionKey } from './sealed-settings.js';
 
 /** Offers and integrations of one transaction. */
@@ -77,6 +79,12 @@ interface FileRow {
   readonly begun: readonly string[];
 }
 
+/** Of a recipe or an order, or what a notification says. */
+interface FileSet {
+  readonly files: readonly OfferedFile[];
+  readonly missing: readonly string[];
+}
+
 /** A claimed delivery with the files that it is to send, or the reason why it ends here. */
 type Prepared =
   | {
@@ -104,7 +112,7 @@ interface OfferContent {
   readonly items: OrderItems | undefined;
 }
 type OrderItems = NonNullable<DeliveryRequestedV1['order']>['items'];
-type Failure = Parameters<typeof finishedEvent>[1]['failure'] & object;
+type Failure = Parameters<typeof finishedEvents>[1]['failure'] & object;
 
 /** Moves what is ready into flight, in one transaction with its offers. */
 @Injectable()
@@ -165,6 +173,16 @@ export class OfferRepository {
             return [{ ...flow, tokens: Math.max(0, flow.tokens - count) }];
           }),
       );
+      recordNotices(
+        tx,
+        prepared
+          .filter((item) => item.kind === 'end')
+          .map(({ delivery, failure }) => ({
+            row: delivery,
+            hasFailed: failure !== null,
+            hasStopped: false,
+          })),
+      );
       return { prepared, more: claimed.length >= MAX_OFFERS || flows.length >= MAX_INTEGRATIONS };
     });
     for (const item of result.prepared) {
@@ -201,7 +219,7 @@ export class OfferRepository {
   }
 
   private async prepare(tx: Tx, claimed: readonly Claimed[]): Promise<readonly Prepared[]> {
-    const [heads, files, receipts, sealed] = await Promise.all([
+    const [heads, files, receipts, sealed, recipients] = await Promise.all([
       headDocuments(
         tx,
         // What is frozen needs the lines of its order alone.
@@ -216,12 +234,16 @@ export class OfferRepository {
         claimed.filter(({ frozen, onlyMissing }) => onlyMissing && !frozen),
       ),
       this.settings.of(tx, [...new Map(claimed.map(({ flow }) => [flow.integrationId, flow])).values()]),
+      this.settings.ofNotifications(
+        tx,
+        claimed.filter(({ kind }) => kind === 'notification'),
+      ),
     ]);
     return claimed.map((delivery): Prepared => {
       try {
         const set = delivery.frozen
           ? { files: files.get(delivery.deliveryId) ?? [], missing: delivery.missing }
-          : freeze(delivery, heads.get(subjectKey(delivery)));
+          : freeze(delivery, headOf(heads, delivery));
         const content = contentOf(delivery, heads);
         if (set.files.length > MAX_FILES) {
           const count = set.files.length.toLocaleString('en');
@@ -238,13 +260,16 @@ export class OfferRepository {
           return { kind: 'end', delivery: content, failure, set, delivered };
         }
         const offerId = newId();
-        const envelope = sealed.get(versionKey(delivery.flow));
+        const envelope =
+          delivery.kind === 'notification'
+            ? recipients.get(delivery.deliveryId)
+            : sealed.get(versionKey(delivery.flow));
         if (envelope === undefined) throw new TypeError('settings of an approved version are missing');
         const row = this.offerRow(content, {
           offerId,
           files: open,
           sealedSettings: envelope,
-          items: itemsOf(content, heads.get(subjectKey(delivery))),
+          items: itemsOf(content, headOf(heads, delivery)),
         });
         if (Buffer.byteLength(row.data) > MAX_OFFER_BYTES)
           return tooLarge(content, 'the addresses of the files do not fit into one message');
@@ -271,7 +296,8 @@ export class OfferRepository {
       offerId,
       notAfter: new Date(flow.now + this.policy.offerNotAfterMs).toISOString(),
       tenant,
-      channel: delivery.channel,
+      // A notification may be about several.
+      channel: kind === 'notification' ? DEFAULT_CHANNEL : delivery.channel,
       integrationId: delivery.integrationId,
       integrationVersion: flow.version,
       trigger: delivery.trigger,
@@ -358,8 +384,8 @@ export class OfferRepository {
     const finishedAt = new Date(prepared[0]?.delivery.flow.now ?? Date.now());
     enqueue(tx, SCHEMA, [
       ...offers.map(({ row }) => row),
-      ...ends.map(({ delivery, failure, delivered }) =>
-        finishedEvent(delivery, {
+      ...ends.flatMap(({ delivery, failure, delivered }) =>
+        finishedEvents(delivery, {
           attempts: delivery.attempts + (failure === null ? 0 : 1),
           failure,
           receipts: [...delivered.values()],
@@ -440,10 +466,11 @@ async function claim(
 async function headDocuments(tx: Tx, claimed: readonly Claimed[]): Promise<ReadonlyMap<string, HeadContent>> {
   if (claimed.length === 0) return new Map();
   const subjects = new Map(
-    claimed.map(({ tenant, kind, subject }) => [
-      subjectKey({ tenant, kind, subject }),
-      { tenant, kind, subject },
-    ]),
+    claimed.flatMap(({ tenant, kind, subject }) =>
+      kind === 'notification'
+        ? []
+        : [[subjectKey({ tenant, kind, subject }), { tenant, kind, subject }] as const],
+    ),
   );
   const rows = await tx.query<HeadDocument>(
     `SELECT h.tenant, h.kind, h.subject, h.document
@@ -465,6 +492,13 @@ function contentOfHead({ kind, document }: HeadDocument): HeadContent {
     : { kind, recipe: JSON.parse(document) as RecipeSavedV1 };
 }
 
+function headOf(
+  heads: ReadonlyMap<string, HeadContent>,
+  { tenant, kind, subject }: Claimed,
+): HeadContent | undefined {
+  return kind === 'notification' ? undefined : heads.get(subjectKey({ tenant, kind, subject }));
+}
+
 function freeze(delivery: Claimed, head: HeadContent | undefined): FileSet {
   if (head === undefined) throw new TypeError('the head of a delivery is missing');
   if (head.kind === 'recipe') return recipeFileSet(head.recipe, delivery.flow.include);
@@ -475,7 +509,7 @@ function freeze(delivery: Claimed, head: HeadContent | undefined): FileSet {
 /** The delivery as of the version that it sends. */
 function contentOf(delivery: Claimed, heads: ReadonlyMap<string, HeadContent>): Claimed {
   const current = { ...delivery, integrationVersion: delivery.flow.version };
-  const head = delivery.frozen ? undefined : heads.get(subjectKey(delivery));
+  const head = delivery.frozen ? undefined : headOf(heads, delivery);
   if (head === undefined) return current;
   if (head.kind === 'recipe') return { ...current, version: head.recipe.version };
   const { version, orderId, items } = head.order;

@@ -1,9 +1,11 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { LRUCache } from 'lru-cache';
 
+import type { EmailSettings } from '@heddle/contracts';
 import type { Tx } from '@heddle/persistence';
 import { SecretSealer } from '@heddle/secrets';
 
+import type { DeliveryFacts } from '../deliveries/finished.js';
 import { SEALER } from '../tokens.js';
 
 export interface IntegrationVersion {
@@ -53,6 +55,33 @@ export class SealedSettings {
       }
     }
     return envelopes;
+  }
+
+  /**
+   * A notification has the list that it is for in place of settings of its integration.
+   *
+   * @returns envelopes by delivery id.
+   */
+  async ofNotifications(
+    tx: Tx,
+    deliveries: readonly Pick<DeliveryFacts, 'deliveryId' | 'tenant' | 'integrationId'>[],
+  ): Promise<ReadonlyMap<string, string>> {
+    if (deliveries.length === 0) return new Map();
+    const rows = await tx.query<{ deliveryId: string; recipients: string }>(
+      `SELECT delivery_id AS "deliveryId", recipients FROM dispatcher.notifications WHERE delivery_id = ANY($1)`,
+      [deliveries.map(({ deliveryId }) => deliveryId)],
+    );
+    const recipientsOf = new Map(rows.map(({ deliveryId, recipients }) => [deliveryId, recipients]));
+    return new Map(
+      deliveries.map(({ deliveryId, tenant, integrationId }) => {
+        const settings = {
+          to: recipientsOf.get(deliveryId) ?? '',
+          'subject-prefix': '',
+        } satisfies EmailSettings;
+        const place = { tenant, integrationId, field: SETTINGS_FIELD };
+        return [deliveryId, this.sealer.seal(JSON.stringify(settings), place)];
+      }),
+    );
   }
 }
 

@@ -4,6 +4,7 @@ import { CreateBulks } from './create-bulks.js';
 import { CreateDeliveries } from './create-deliveries.js';
 import { CreateIntegrations } from './create-integrations.js';
 import { CreateMessaging } from './create-messaging.js';
+import { CreateNotices } from './create-notices.js';
 import { CreateTests } from './create-tests.js';
 import { CreateTriggers } from './create-triggers.js';
 import { PositionsPerCluster } from './positions-per-cluster.js';
@@ -19,4 +20,5 @@ export const dispatcherMigrations: readonly MigrationClass[] = [
   CreateTriggers,
   CreateTests,
   CreateBulks,
+  CreateNotices,
 ];

@@ -55,7 +55,7 @@ export class TriggerRepository {
        FROM dispatcher.integrations i
        LEFT JOIN dispatcher.integration_versions v
          ON v.integration_id = i.integration_id AND v.version = i.approved_version
-       WHERE i.tenant = $1 AND i.deleted_at IS NULL ORDER BY i.integration_id`,
+       WHERE i.tenant = $1 AND i.deleted_at IS NULL AND NOT i.is_internal ORDER BY i.integration_id`,
       [tenant],
     );
   }

@@ -1,10 +1,12 @@
 import { Readable } from 'node:stream';
 
-import { addressesOf } from '@heddle/contracts';
+import { Notification, addressesOf } from '@heddle/contracts';
 import type { EmailSettings, Receipt } from '@heddle/contracts';
+import { DestinationError } from '@heddle/destination-kit';
 import type { Delivery, DeliveryContext, DeliveryFile, Destination } from '@heddle/destination-kit';
 
 import type { Mailbox } from '../config.js';
+import { notificationMail } from '../notifications/notification-mail.js';
 
 import { deliveryMail } from './delivery-mail.js';
 import type { MailedFile } from './delivery-mail.js';
@@ -28,12 +30,21 @@ export class EmailDestination implements Destination<EmailSettings> {
 
   constructor(
     private readonly client: SmtpClient,
-    private readonly options: { readonly from: Mailbox; readonly maxBytes: number },
+    private readonly options: {
+      readonly from: Mailbox;
+      readonly maxBytes: number;
+      /** Of the hub, without a slash at its end. */
+      readonly publicUrl: string;
+    },
   ) {}
 
   async *deliver(delivery: EmailDelivery, context: DeliveryContext): AsyncGenerator<Receipt, void> {
     const files = await this.fetched(delivery);
     if (files.length < delivery.offered.length) return;
+    if (delivery.offered.some(({ kind }) => kind === 'notification')) {
+      yield* this.notify(delivery, files, context);
+      return;
+    }
 
     const attached = new Set(this.fitting(files));
     const mailed: MailedFile[] = [];
@@ -55,7 +66,36 @@ export class EmailDestination implements Destination<EmailSettings> {
     const refused = await this.send(message, to, context);
 
     const reached = to.filter((address) => !refused.some((recipient) => recipient.address === address));
-    for (const file of files) yield this.receiptOf(file, attached.has(file), { delivery, reached, refused });
+    for (const file of files) {
+      const sentAs = attached.has(file) ? 'attachment' : 'link';
+      yield this.receiptOf(file, sentAs, { delivery, reached, refused });
+    }
+  }
+
+  /** The one file is what the mail says, so nothing is attached. */
+  private async *notify(
+    delivery: EmailDelivery,
+    files: readonly DeliveryFile[],
+    context: DeliveryContext,
+  ): AsyncGenerator<Receipt, void> {
+    for (const file of files) {
+      const notification = await notificationOf(file);
+      const to = recipientsOf(delivery.settings);
+      const message = messageOf({
+        messageId: this.idOf(delivery.deliveryId),
+        thread: undefined,
+        from: this.options.from,
+        to,
+        text: notificationMail(
+          notification,
+          (deliveryId) => `${this.options.publicUrl}/api/v2/deliveries/${deliveryId}`,
+        ),
+        files: [],
+      });
+      const refused = await this.send(message, to, context);
+      const reached = to.filter((address) => !refused.some((recipient) => recipient.address === address));
+      yield this.receiptOf(file, 'body', { delivery, reached, refused });
+    }
   }
 
   async close(): Promise<void> {
@@ -113,7 +153,7 @@ export class EmailDestination implements Destination<EmailSettings> {
 
   private receiptOf(
     file: DeliveryFile,
-    isAttached: boolean,
+    sentAs: 'attachment' | 'link' | 'body',
     {
       delivery,
       reached,
@@ -127,11 +167,11 @@ export class EmailDestination implements Destination<EmailSettings> {
     return {
       name: file.name,
       location: `mailto:${reached.join(',')}`,
-      sizeBytes: isAttached ? file.sizeBytes : null,
-      sha256: isAttached ? file.sha256 : null,
+      sizeBytes: sentAs === 'link' ? null : file.sizeBytes,
+      sha256: sentAs === 'link' ? null : file.sha256,
       details: {
         messageId: this.idOf(delivery.deliveryId),
-        sentAs: isAttached ? 'attachment' : 'link',
+        sentAs,
         ...Object.fromEntries(
           refused.map(({ address, replyCode }) => [`refused ${address}`, wordsOf(replyCode)]),
         ),
@@ -142,6 +182,16 @@ export class EmailDestination implements Destination<EmailSettings> {
   /** In the name of the sender's domain, which is ours to name things in. */
   private idOf(uuid: string): string {
     return `<${uuid}@${this.options.from.address.split('@').at(-1) ?? ''}>`;
+  }
+}
+
+async function notificationOf(file: DeliveryFile): Promise<Notification> {
+  try {
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of file.open()) chunks.push(chunk);
+    return Notification.parse(JSON.parse(Buffer.concat(chunks).toString('utf8')));
+  } catch (cause) {
+    throw new DestinationError('UNKNOWN', 'reading the notification', { cause });
   }
 }
 

@@ -1,50 +1,7 @@
-import type { DeliveryCode, DestinationKind } from '@heddle/contracts';
+import type { DeliveryCode, Notification, NotifiedDelivery } from '@heddle/contracts';
 
 import { mailText } from '../email/mail-text.js';
 import type { Block, Entry, MailText } from '../email/mail-text.js';
-
-export interface NotifiedIntegration {
-  readonly description: string;
-  readonly destination: DestinationKind;
-}
-
-export interface FailedAttempt {
-  readonly attempt: number;
-  /** ISO 8601, UTC. */
-  readonly at: string;
-  readonly code: DeliveryCode;
-  /** What was being done and where, in our words. */
-  readonly message: string;
-}
-
-export interface NotifiedDelivery {
-  /** Where it is looked at. */
-  readonly link: string;
-  /** Null for the recipe feed. */
-  readonly order: { readonly orderNumber: string; readonly orderId: string | null } | null;
-  readonly recipeIds: readonly string[];
-  /** Attempts that failed, in their order; also those of a delivery that has recovered. */
-  readonly failures: readonly FailedAttempt[];
-}
-
-/** What a mail to a notification list says. Source: wire/drive.md 3.5. */
-export type Notification =
-  | {
-      readonly kind: 'failed' | 'succeeded' | 'recovered';
-      readonly integration: NotifiedIntegration;
-      readonly delivery: NotifiedDelivery;
-    }
-  | {
-      /** A burst in one mail. */
-      readonly kind: 'digest';
-      readonly integration: NotifiedIntegration;
-      readonly failed: readonly NotifiedDelivery[];
-      readonly recovered: readonly NotifiedDelivery[];
-      readonly succeeded: readonly NotifiedDelivery[];
-    };
-
-/** Most deliveries that a digest shows of each kind; it counts them all. */
-export const MAX_SHOWN = 50;
 
 /** Why an attempt failed, to somebody who has never seen a code. Complete by construction. */
 const WORDS: Readonly<Record<DeliveryCode, string>> = {
@@ -72,74 +29,102 @@ const HEADLINES = {
   succeeded: 'has been delivered',
 } as const;
 
+type NotifiedIntegration = Notification['integration'];
+/** Where a delivery is looked at. */
+export type LinkOf = (deliveryId: string) => string;
+
 /** The words of a mail to a notification list. Pure, and without any secret: it is made of what the tenant may read. */
-export function notificationMail(notification: Notification): MailText {
+export function notificationMail(notification: Notification, linkOf: LinkOf): MailText {
   const { integration } = notification;
-  if (notification.kind === 'digest') return digest(notification);
+  if (notification.kind === 'digest') return digest(notification, linkOf);
   const { kind, delivery } = notification;
   const what = subjectOf(delivery);
+  const link = linkOf(delivery.deliveryId);
   return mailText(`${what} ${HEADLINES[kind]}: ${nameOf(integration)}`, [
     { kind: 'title', text: `${what} ${HEADLINES[kind]}.` },
     { kind: 'facts', rows: [...factsOf(integration), ...orderFactsOf(delivery)] },
-    { kind: 'list', title: 'Recipes', entries: delivery.recipeIds.map((text) => ({ text })) },
+    {
+      kind: 'list',
+      title: 'Recipes',
+      entries: withMore(
+        delivery.recipeIds.map((text) => ({ text })),
+        delivery.recipeCount,
+      ),
+    },
     {
       kind: 'list',
       title: kind === 'failed' ? 'What was tried' : 'What had failed before',
       entries: delivery.failures.map((failure) => ({ text: failureText(failure) })),
     },
+    ...(delivery.hasStopped ? [STOPPED] : []),
     ...(kind === 'failed' ? [NEXT_STEP] : []),
-    { kind: 'list', title: 'The delivery', entries: [{ text: delivery.link, link: delivery.link }] },
+    { kind: 'list', title: 'The delivery', entries: [{ text: link, link }] },
   ]);
 }
+
+const STOPPED: Block = {
+  kind: 'paragraph',
+  text: 'The destination says that it is gone for good, so the integration was disabled: nothing more is sent to it.',
+};
 
 const NEXT_STEP: Block = {
   kind: 'paragraph',
   text: 'It is not tried again by itself. When the cause is mended, trigger the order again.',
 };
 
-function digest({ integration, failed, recovered, succeeded }: Notification & { kind: 'digest' }): MailText {
-  const counts = [
-    [failed.length, 'failed'],
-    [recovered.length, 'recovered'],
-    [succeeded.length, 'delivered'],
-  ] as const;
-  const summary = counts
+function digest(
+  { integration, counts, failed, recovered, succeeded }: Notification & { kind: 'digest' },
+  linkOf: LinkOf,
+): MailText {
+  const summary = [
+    [counts.failed, 'failed'] as const,
+    [counts.recovered, 'recovered'] as const,
+    [counts.succeeded, 'delivered'] as const,
+  ]
     .filter(([count]) => count > 0)
     .map(([count, word]) => `${String(count)} ${word}`)
     .join(', ');
+  const listOf = (
+    title: string,
+    deliveries: readonly NotifiedDelivery[],
+    count: number,
+    remark: (delivery: NotifiedDelivery) => string = () => '',
+  ): Block => {
+    const entries = deliveries.map((delivery) => ({
+      text: `${subjectOf(delivery)}${remark(delivery)}`,
+      link: linkOf(delivery.deliveryId),
+    }));
+    return { kind: 'list', title, entries: withMore(entries, count) };
+  };
   return mailText(`${summary}: ${nameOf(integration)}`, [
     { kind: 'title', text: `Several deliveries at once: ${summary}.` },
     { kind: 'facts', rows: factsOf(integration) },
-    listOf('Not delivered', failed, lastFailureOf),
+    listOf('Not delivered', failed, counts.failed, lastFailureOf),
+    ...(failed.some(({ hasStopped }) => hasStopped) ? [STOPPED] : []),
     ...(failed.length > 0 ? [NEXT_STEP] : []),
-    listOf('Delivered after all', recovered, () => ''),
-    listOf('Delivered', succeeded, () => ''),
+    listOf('Delivered after all', recovered, counts.recovered),
+    listOf('Delivered', succeeded, counts.succeeded),
   ]);
 }
 
-function listOf(
-  title: string,
-  deliveries: readonly NotifiedDelivery[],
-  remark: (delivery: NotifiedDelivery) => string,
-): Block {
-  const entries: Entry[] = deliveries
-    .slice(0, MAX_SHOWN)
-    .map((delivery) => ({ text: `${subjectOf(delivery)}${remark(delivery)}`, link: delivery.link }));
-  const more = deliveries.length - entries.length;
-  return {
-    kind: 'list',
-    title,
-    entries: more > 0 ? [...entries, { text: `and ${String(more)} more` }] : entries,
-  };
+function withMore(entries: readonly Entry[], count: number): readonly Entry[] {
+  const more = count - entries.length;
+  return more > 0 ? [...entries, { text: `and ${String(more)} more` }] : entries;
 }
 
 function lastFailureOf({ failures }: NotifiedDelivery): string {
   const last = failures.at(-1);
-  return last === undefined ? '' : `: ${WORDS[last.code]} (${last.message})`;
+  return last === undefined ? '' : `: ${reasonOf(last)}`;
 }
 
-function failureText({ attempt, at, code, message }: FailedAttempt): string {
-  return `Attempt ${String(attempt)}, ${at}: ${WORDS[code]} (${message})`;
+type FailedAttempt = NotifiedDelivery['failures'][number];
+
+function failureText({ attempt, at, ...failure }: FailedAttempt): string {
+  return `Attempt ${String(attempt)}, ${at}: ${reasonOf(failure)}`;
+}
+
+function reasonOf({ code, message }: Pick<FailedAttempt, 'code' | 'message'>): string {
+  return message === '' ? WORDS[code] : `${WORDS[code]} (${message})`;
 }
 
 function subjectOf({ order, recipeIds }: NotifiedDelivery): string {

@@ -2,6 +2,9 @@ import { z } from 'zod';
 
 const Address = z.email();
 
+/** Servers take at least so many recipients of one mail. Source: RFC 5321, 4.5.3.1.8. */
+const MAX_ADDRESSES = 100;
+
 /** The addresses of a comma-separated list. */
 export function addressesOf(list: string): readonly string[] {
   return list.trim() === '' ? [] : list.split(',').map((address) => address.trim());
@@ -11,6 +14,10 @@ export function addressesOf(list: string): readonly string[] {
 export const AddressList = z
   .string()
   .max(4_096)
+  .refine(
+    (list) => addressesOf(list).length <= MAX_ADDRESSES,
+    `must hold at most ${String(MAX_ADDRESSES)} addresses`,
+  )
   .superRefine((list, context) => {
     for (const [index, address] of addressesOf(list).entries()) {
       if (Address.safeParse(address).success) continue;

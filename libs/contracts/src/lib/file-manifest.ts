@@ -6,6 +6,10 @@ export const FILE_KINDS = ['recipe', 'ticket', 'production', 'preview', 'attachm
 export const FileKind = z.enum(FILE_KINDS);
 export type FileKind = z.infer<typeof FileKind>;
 
+/** What a file set may hold: files of recipes, or what a mail to a notification list says. */
+export const OfferedFileKind = z.enum([...FILE_KINDS, 'notification']);
+export type OfferedFileKind = z.infer<typeof OfferedFileKind>;
+
 /** One file of a recipe: what it is and where its bytes are. Never the bytes. */
 export const ManifestFile = z.object({
   /** `Recipe.json`, `Production-<view>.<type>`, `Preview-<view>.<type>` or the attachment's own name. */

@@ -1,4 +1,10 @@
-import type { DeliveryRequestedV1, DestinationKind, FileKind, Receipt, Trigger } from '@heddle/contracts';
+import type {
+  DeliveryRequestedV1,
+  DestinationKind,
+  OfferedFileKind,
+  Receipt,
+  Trigger,
+} from '@heddle/contracts';
 
 /** One file of a file set, spooled and measured by the worker. */
 export interface DeliveryFile {
@@ -19,7 +25,7 @@ export interface DeliveryFile {
 /** A file of the set before anybody has fetched it. */
 export interface OfferedName {
   readonly name: string;
-  readonly kind: FileKind;
+  readonly kind: OfferedFileKind;
   readonly mimeType: string;
 }
 

@@ -2,17 +2,11 @@ import { z } from 'zod';
 
 import { AddressList, addressesOf } from '../address-list.js';
 
-/** Servers take at least so many recipients of one mail. Source: RFC 5321, 4.5.3.1.8. */
-const MAX_RECIPIENTS = 100;
-
 /** Settings of one e-mail integration, as the tenant enters them. Source: wire/drive.md 3.4. */
 export const EmailSettings = z.strictObject({
-  to: AddressList.refine((list) => addressesOf(list).length > 0, 'must hold at least one address')
-    .refine(
-      (list) => addressesOf(list).length <= MAX_RECIPIENTS,
-      `must hold at most ${String(MAX_RECIPIENTS)} addresses`,
-    )
-    .meta({ description: 'Recipients, comma-separated. All of them get every mail.' }),
+  to: AddressList.refine((list) => addressesOf(list).length > 0, 'must hold at least one address').meta({
+    description: 'Recipients, comma-separated. All of them get every mail.',
+  }),
   'subject-prefix': z
     .string()
     .max(200)

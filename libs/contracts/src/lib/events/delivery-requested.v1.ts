@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 import { Trigger } from '../destinations/destination-kind.js';
-import { FileKind } from '../file-manifest.js';
+import { OfferedFileKind } from '../file-manifest.js';
 import { FileName } from '../file-name.js';
 import { Channel, ForeignId, Instant, RecipeId, Sha256, Tenant } from '../identifiers.js';
 
@@ -27,7 +27,7 @@ export type FileSource = z.infer<typeof FileSource>;
 
 export const OfferedFile = z.object({
   name: FileName,
-  kind: FileKind,
+  kind: OfferedFileKind,
   mimeType: z.string().min(1).max(255),
   source: FileSource,
   /** Hashes of what earlier offers of the delivery had begun to write under this name, where it must not be taken. */

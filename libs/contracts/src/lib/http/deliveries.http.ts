@@ -3,8 +3,9 @@ import { z } from 'zod';
 import { DeliveryCode } from '../delivery-codes.js';
 import { DestinationKind, Trigger } from '../destinations/destination-kind.js';
 import { Receipt } from '../events/delivery-attempted.v1.js';
-import { FileKind } from '../file-manifest.js';
+import { OfferedFileKind } from '../file-manifest.js';
 import { ForeignId, Instant, RecipeId } from '../identifiers.js';
+import { NotificationKind } from '../notification.js';
 
 import { pageOf, paging } from './paging.http.js';
 
@@ -55,7 +56,12 @@ export const DeliveryFilter = z.strictObject(filters);
 export type DeliveryFilter = z.infer<typeof DeliveryFilter>;
 
 /** `GET /api/v2/deliveries`. */
-export const DeliveriesQuery = z.strictObject({ ...paging, ...filters });
+export const DeliveriesQuery = z.strictObject({
+  ...paging,
+  ...filters,
+  /** Mails to notification lists about deliveries of this integration. */
+  notifies: z.uuid().optional(),
+});
 export type DeliveriesQuery = z.infer<typeof DeliveriesQuery>;
 
 export const DeliverySummary = z.object({
@@ -67,6 +73,8 @@ export const DeliverySummary = z.object({
   eventId: z.uuid(),
   /** The manual trigger that made it; null: an event did. */
   triggerId: z.uuid().nullable(),
+  /** What it tells, and of which integration; null for all that is no mail to a notification list. */
+  notification: z.object({ integrationId: z.uuid(), kind: NotificationKind }).nullable(),
   orderUid: z.uuid().nullable(),
   orderNumber: ForeignId.nullable(),
   orderId: ForeignId.nullable(),
@@ -94,7 +102,7 @@ export const DeliveryDetails = DeliverySummary.omit({ attempts: true }).extend({
   files: z.array(
     z.object({
       name: z.string(),
-      kind: FileKind,
+      kind: OfferedFileKind,
       state: z.enum(['missing', 'delivered']),
       receipt: Receipt.omit({ name: true }).nullable(),
     }),
