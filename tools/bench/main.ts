@@ -1,3 +1,4 @@
+import { backlogBench } from './backlog.bench.js';
 import type { BenchRow } from './bench-row.js';
 import { printTable } from './bench-row.js';
 import { gatewayBench } from './gateway.bench.js';
@@ -17,6 +18,7 @@ const BENCHES = new Map<string, () => Promise<readonly BenchRow[]>>([
   ['pipeline', pipelineBench],
   ['hooks', hooksBench],
   ['isolation', isolationBench],
+  ['backlog', backlogBench],
   ['workers', workersBench],
   ['tickets', ticketsBench],
   ['startup', startupBench],
