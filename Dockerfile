@@ -18,10 +18,10 @@ RUN node tools/build/build.mjs
 
 FROM base AS runtime
 ENV NODE_ENV=production NODE_OPTIONS=--max-semi-space-size=8 HOST=0.0.0.0 PORT=8080 INTERNAL_PORT=9090 \
-  SPOOL_DIR=/var/spool/heddle
+  SPOOL_DIR=/var/spool/heddle FILES_DIR=/var/lib/heddle/files
 COPY --from=packages /app/node_modules node_modules
 COPY package.json ./
-RUN mkdir /var/spool/heddle && chown node:node /var/spool/heddle
+RUN mkdir -p /var/spool/heddle /var/lib/heddle/files && chown node:node /var/spool/heddle /var/lib/heddle/files
 USER node
 EXPOSE 8080 9090
 # Ready, not only alive: what comes after a service in compose waits for this.

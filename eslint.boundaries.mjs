@@ -15,6 +15,7 @@ const PACKAGES = [
   { names: ['typeorm', '@nestjs/typeorm'], only: ['type:persistence', 'scope:service'] },
   { names: ['pdfkit', 'fontkit', 'subset-font', 'bidi-js', 'bwip-js'], only: ['type:pure'] },
   { names: ['piscina'], only: ['scope:service', 'scope:tool'] },
+  { names: ['@flystorage/file-storage', '@flystorage/local-fs'], only: ['scope:service'] },
   { names: ['nodemailer'], only: ['destination:email'] },
   { names: ['ssh2', 'ssh2-sftp-client'], only: ['destination:sftp', 'type:testing'] },
   // The testing libraries only probe the server that stands in for S3.

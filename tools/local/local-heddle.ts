@@ -238,6 +238,7 @@ export class LocalHeddle {
       serviceTokenKeys: state.serviceTokenKeys,
       outboundAllowedAddresses: allowed.join(','),
       spoolDirectory: this.path('spool'),
+      filesDirectory: this.path('uploads'),
       workerEnv: { email: { SMTP_URL: sandboxes.smtpUrl, MAIL_FROM: 'Heddle <heddle@hub.example>' } },
       env: {
         ...kafka,

@@ -1,3 +1,5 @@
+import { resolve } from 'node:path';
+
 import { Module } from '@nestjs/common';
 import type { DynamicModule } from '@nestjs/common';
 import { DataSource } from 'typeorm';
@@ -9,6 +11,10 @@ import { OutboxRelay, SchemaWatch } from '@heddle/persistence';
 import type { Platform } from '@heddle/platform';
 
 import type { Config } from './config.js';
+import { FileController } from './files/file.controller.js';
+import { FileService } from './files/file.service.js';
+import { LocalObjectStore } from './files/local-object-store.js';
+import { OBJECT_STORE } from './files/object-store.js';
 import { Lifecycle } from './lifecycle.js';
 import { Linker } from './links/linker.js';
 import { StoreMetrics } from './operations/store-metrics.js';
@@ -24,7 +30,14 @@ import { TicketThreads } from './tickets/ticket-threads.js';
 import { TicketController } from './tickets/ticket.controller.js';
 import { TicketMetrics } from './tickets/ticket.metrics.js';
 import { TicketService } from './tickets/ticket.service.js';
-import { HISTORY_DAYS, PUBLIC_URL, TICKET_PAPER, WAITING_ALERT_MS } from './tokens.js';
+import {
+  HISTORY_DAYS,
+  PUBLIC_URL,
+  TICKET_PAPER,
+  UNUSED_FILES_DAYS,
+  UPLOAD_MAX_BYTES,
+  WAITING_ALERT_MS,
+} from './tokens.js';
 import { OverdueWatch } from './waiting/overdue-watch.js';
 
 export const SERVICE = 'association-store';
@@ -69,6 +82,7 @@ export class AppModule {
         RecipeConsumer,
         OrderController,
         RecipeController,
+        FileController,
         ReportController,
         TicketController,
       ],
@@ -81,6 +95,10 @@ export class AppModule {
         { provide: PUBLIC_URL, useValue: config.PUBLIC_URL },
         { provide: HISTORY_DAYS, useValue: config.HISTORY_DAYS },
         { provide: WAITING_ALERT_MS, useValue: config.WAITING_ALERT_MS },
+        { provide: OBJECT_STORE, useValue: new LocalObjectStore(resolve(config.FILES_DIR)) },
+        { provide: UPLOAD_MAX_BYTES, useValue: config.UPLOAD_MAX_BYTES },
+        { provide: UNUSED_FILES_DAYS, useValue: config.UNUSED_FILES_DAYS },
+        FileService,
         { provide: TICKET_PAPER, useValue: config.TICKET_PAPER },
         { provide: TicketThreads, useValue: threads },
         { provide: UrlSources, useValue: sources },

@@ -49,6 +49,29 @@ export const Config = z.object({
     .describe(
       'Items that wait longer for their recipe are counted as overdue and named in the log, in milliseconds.',
     ),
+  FILES_DIR: z
+    .string()
+    .default('data/files')
+    .describe(
+      'Folder of uploaded files, to be kept as the database is; all processes of the store share it.',
+    ),
+  UPLOAD_MAX_BYTES: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .default(1_073_741_824)
+    .describe(
+      'Largest file that may be uploaded, in bytes; what is larger than MAX_FILE_BYTES of the workers is not delivered.',
+    ),
+  UNUSED_FILES_DAYS: z.coerce
+    .number()
+    .int()
+    .min(10)
+    .max(36_500)
+    .default(45)
+    .describe(
+      'Content of a file that was replaced or deleted is kept for so long, for deliveries that still name it.',
+    ),
   HISTORY_DAYS: z.coerce
     .number()
     .int()

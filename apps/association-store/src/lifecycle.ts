@@ -11,10 +11,13 @@ import { OutboxRelay, SchemaWatch } from '@heddle/persistence';
 import { HEALTH, LOGGER, describeError } from '@heddle/platform';
 import type { Health, Logger } from '@heddle/platform';
 
+import { purgeFiles } from './files/file-purge.js';
+import { OBJECT_STORE } from './files/object-store.js';
+import type { ObjectStore } from './files/object-store.js';
 import { Linker } from './links/linker.js';
 import { purgeHistory } from './operations/history-purge.js';
 import { Loop } from './operations/loop.js';
-import { HISTORY_DAYS } from './tokens.js';
+import { HISTORY_DAYS, UNUSED_FILES_DAYS } from './tokens.js';
 import { OverdueWatch } from './waiting/overdue-watch.js';
 
 const HOUR_MS = 60 * 60 * 1_000;
@@ -23,6 +26,7 @@ const HOUR_MS = 60 * 60 * 1_000;
 @Injectable()
 export class Lifecycle implements OnApplicationBootstrap, BeforeApplicationShutdown, OnApplicationShutdown {
   private readonly purge: Loop;
+  private readonly filePurge: Loop;
 
   constructor(
     dataSource: DataSource,
@@ -34,6 +38,8 @@ export class Lifecycle implements OnApplicationBootstrap, BeforeApplicationShutd
     @Inject(HEALTH) private readonly health: Health,
     @Inject(LOGGER) private readonly logger: Logger,
     @Inject(HISTORY_DAYS) historyDays: number,
+    @Inject(OBJECT_STORE) objects: ObjectStore,
+    @Inject(UNUSED_FILES_DAYS) unusedFilesDays: number,
   ) {
     this.purge = new Loop({
       name: 'purge',
@@ -49,6 +55,18 @@ export class Lifecycle implements OnApplicationBootstrap, BeforeApplicationShutd
         return false;
       },
     });
+    this.filePurge = new Loop({
+      name: 'file-purge',
+      everyMs: HOUR_MS,
+      logger,
+      step: async (signal) => {
+        const now = new Date();
+        const untouchedSince = new Date(now.getTime() - unusedFilesDays * 24 * HOUR_MS);
+        const gone = await purgeFiles(dataSource, objects, { untouchedSince, now, signal });
+        if (gone > 0) logger.info({ objects: gone }, 'files.purged');
+        return false;
+      },
+    });
   }
 
   onApplicationBootstrap(): void {
@@ -57,6 +75,7 @@ export class Lifecycle implements OnApplicationBootstrap, BeforeApplicationShutd
       this.linker.start();
       this.overdue.start();
       this.purge.start();
+      this.filePurge.start();
     });
     this.publisher.connect().catch((error: unknown) => {
       this.logger.error({ err: describeError(error) }, 'kafka.not-connected');
@@ -65,7 +84,8 @@ export class Lifecycle implements OnApplicationBootstrap, BeforeApplicationShutd
   }
 
   async beforeApplicationShutdown(): Promise<void> {
-    await Promise.all([this.linker.stop(), this.overdue.stop(), this.purge.stop()]);
+    const loops = [this.linker, this.overdue, this.purge, this.filePurge];
+    await Promise.all(loops.map((loop) => loop.stop()));
   }
 
   /** The consumers are closed by now: what their last chunks queued still goes out. */

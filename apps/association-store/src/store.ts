@@ -8,6 +8,7 @@ import type { Logger, Platform, RunningService } from '@heddle/platform';
 
 import { AppModule, SERVICE } from './app.module.js';
 import type { Config } from './config.js';
+import { LONGEST_UPLOAD_MS } from './files/file.service.js';
 
 const CONSUMED: ReadonlySet<string> = new Set([TOPIC.orderReceived, TOPIC.recipeReceived]);
 
@@ -29,6 +30,19 @@ export async function startStore({ config, ...options }: StoreOptions): Promise<
     config,
     logger,
     ...(options.handleSignals === undefined ? {} : { handleSignals: options.handleSignals }),
+    fastify: {
+      // Of a whole body: an upload may take longer than other requests. Names in addresses are long when encoded.
+      requestTimeout: LONGEST_UPLOAD_MS,
+      routerOptions: { maxParamLength: 1_024 },
+    },
+    configure: (app) => {
+      const fastify = app.getHttpAdapter().getInstance();
+      // Whatever comes with a body here is a file, of any type, taken as it comes.
+      fastify.removeAllContentTypeParsers();
+      fastify.addContentTypeParser('*', (_request, body, done) => {
+        done(null, body);
+      });
+    },
     module: (given) => {
       platform = given;
       return AppModule.forRoot(config, given, options.ticketThread ?? TICKET_THREAD);

@@ -6,3 +6,7 @@ export const HISTORY_DAYS = Symbol('HistoryDays');
 export const WAITING_ALERT_MS = Symbol('WaitingAlertMs');
 /** Paper of tickets where nobody asks for another one: `TicketPaper`. */
 export const TICKET_PAPER = Symbol('TicketPaper');
+/** Largest file that may be uploaded, in bytes: `number`. */
+export const UPLOAD_MAX_BYTES = Symbol('UploadMaxBytes');
+/** Days for which the content of a file is kept that no recipe has any more: `number`. */
+export const UNUSED_FILES_DAYS = Symbol('UnusedFilesDays');

@@ -14,7 +14,7 @@ import { KafkaPublisher, createTopics, readTopic } from '@heddle/messaging';
 import type { IncomingMessage, KafkaOptions } from '@heddle/messaging';
 import { loadConfig, newId, newTraceparent } from '@heddle/platform';
 import type { RunningService } from '@heddle/platform';
-import { uniqueTopicPrefix } from '@heddle/testing';
+import { temporaryFolder, uniqueTopicPrefix } from '@heddle/testing';
 import { Registry } from 'prom-client';
 
 import { Config } from '../src/config.js';
@@ -25,9 +25,12 @@ import { buildTicketThread } from './ticket-thread.js';
 
 const common = { tenant: 'demo', channel: 'default', acceptedAt: ACCEPTED_AT, requestId: 'r' };
 
+/** What `fetch` sends. */
+export type Body = NonNullable<RequestInit['body']>;
+
 /** The whole store in this process, on real Kafka and PostgreSQL, with topics of its own. */
 export class RunningStore {
-  static async start(databaseUrl: string): Promise<RunningStore> {
+  static async start(databaseUrl: string, env: Readonly<Record<string, string>> = {}): Promise<RunningStore> {
     const { TEST_KAFKA_BROKERS = '' } = process.env;
     const kafka = {
       brokers: TEST_KAFKA_BROKERS.split(','),
@@ -40,6 +43,8 @@ export class RunningStore {
       DATABASE_URL: databaseUrl,
       SERVICE_TOKEN_KEYS: `k1:${Buffer.alloc(32, 7).toString('base64')}`,
       PUBLIC_URL: 'https://hub.example',
+      FILES_DIR: await temporaryFolder('uploads'),
+      ...env,
     });
     await createTopics(topicCatalogue, { kafka, logger: quiet, partitions: 2 });
     const publisher = new KafkaPublisher({ kafka, logger: quiet, metrics: new Registry() });
@@ -117,6 +122,34 @@ export class RunningStore {
     const { tenant = 'demo', permissions = ['orders:read', 'recipes:read'], headers = {} } = options;
     const token = await this.tokens.sign({ tenant, permissions, actor: 'key:test', channel: undefined });
     return await this.getBare(path, { authorization: `Bearer ${token}`, ...headers });
+  }
+
+  /** As the gateway calls it. */
+  async call(
+    method: string,
+    path: string,
+    init: {
+      tenant?: string;
+      permissions?: Permission[];
+      headers?: Record<string, string>;
+      body?: Body;
+    } = {},
+  ): Promise<Response> {
+    const { tenant = 'demo', permissions = ['recipes:write', 'recipes:read'], headers = {}, body } = init;
+    const token = await this.tokens.sign({ tenant, permissions, actor: 'key:test', channel: undefined });
+    return await fetch(this.url + path, {
+      method,
+      headers: { authorization: `Bearer ${token}`, ...headers },
+      ...(body !== undefined && { body, duplex: 'half' }),
+    });
+  }
+
+  async token(permissions: Permission[] = ['recipes:write', 'recipes:read']): Promise<string> {
+    return await this.tokens.sign({ tenant: 'demo', permissions, actor: 'key:test', channel: undefined });
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${String(this.service.port)}`;
   }
 
   async getBare(path: string, headers: Record<string, string> = {}): Promise<Response> {

@@ -17,6 +17,7 @@ import { OpenReads } from './recipes/open-reads.js';
 import { registerRecipeRead } from './recipes/recipe-read.js';
 import { registerOrderRead } from './upstream/order-read.js';
 import { registerPassedOn } from './upstream/pass-on.js';
+import { registerUploads } from './upstream/uploads.js';
 import { UPSTREAMS } from './upstream/upstream.js';
 import type { Upstreams } from './upstream/upstream.js';
 
@@ -56,6 +57,7 @@ export async function startGateway(options: GatewayOptions): Promise<RunningServ
       configureHttp(app, { platform, keys, rate });
       app.get(Lifecycle).draining.register(fastify);
       registerPassedOn(fastify, upstreams);
+      registerUploads(fastify, upstreams);
       registerOrderRead(fastify, upstreams);
       const linkedFiles = app.get(LinkedFiles);
       linkedFiles.register(fastify);

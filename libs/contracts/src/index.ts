@@ -113,9 +113,15 @@ export {
   MAX_RECIPES,
   MAX_RECIPES_BYTES,
   MAX_RECIPE_BYTES,
+  MAX_UPLOADS,
   RecipeDocumentInput,
   RecipesAccepted,
   RecipesRequest,
+  UPLOAD_KINDS,
+  UploadKind,
+  UploadName,
+  UploadQuery,
+  UploadedFile,
 } from './lib/http/recipes.http.js';
 export {
   ConversionsQuery,

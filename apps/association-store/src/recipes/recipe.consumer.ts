@@ -1,14 +1,13 @@
 import { Controller, Inject } from '@nestjs/common';
 import { EventPattern, Payload } from '@nestjs/microservices';
 
-import { RECIPE_CREATED, RECIPE_UPDATED, TOPIC, recipeKey } from '@heddle/contracts';
-import type { RecipeReceivedV1 } from '@heddle/contracts';
+import { TOPIC } from '@heddle/contracts';
+import type { ManifestFile, RecipeReceivedV1 } from '@heddle/contracts';
 import type { EventBatch } from '@heddle/messaging';
 import { OutboxRelay, enqueue, inTransaction, movePositions } from '@heddle/persistence';
-import type { OutboxRow } from '@heddle/persistence';
-import { childOf, newId } from '@heddle/platform';
 import { DataSource } from 'typeorm';
 
+import { manifestsOfUploads } from '../files/file.repository.js';
 import { Linker } from '../links/linker.js';
 import { distinctRecipes, insertPlaceholders } from '../orders/order.repository.js';
 import { StoreMetrics } from '../operations/store-metrics.js';
@@ -16,8 +15,9 @@ import { SCHEMA } from '../schema/migrations.js';
 import { PUBLIC_URL } from '../tokens.js';
 
 import { factsOf } from './document-facts.js';
-import { foldRecipes, recipeDocument } from './fold-recipes.js';
-import type { RecipeChange } from './fold-recipes.js';
+import { foldRecipes } from './fold-recipes.js';
+import type { RecipeMessage } from './fold-recipes.js';
+import { recipeEvent } from './recipe-event.js';
 import { lockRecipes, queueLinks, writeRecipes } from './recipe.repository.js';
 
 /** Recipe documents as accepted, a chunk in a transaction. */
@@ -51,12 +51,18 @@ export class RecipeConsumer {
       const now = new Date();
       const names = distinctRecipes(messages.map(({ data }) => data));
       insertPlaceholders(tx, names, now);
-      const folded = foldRecipes(await lockRecipes(tx, names), messages);
+      const heads = await lockRecipes(tx, names);
+      const withFiles = heads.filter(({ uploads }) => uploads > 0);
+      const uploads = await manifestsOfUploads(tx, withFiles, this.publicUrl);
+      const folded = foldRecipes(
+        heads,
+        messages.map((message) => withUploads(message, uploads)),
+      );
       writeRecipes(tx, folded, now);
       enqueue(
         tx,
         SCHEMA,
-        folded.changes.map((change) => eventOf(change, now)),
+        folded.changes.map((change) => recipeEvent(change, now)),
       );
       const linksQueued = await queueLinks(tx, folded, now);
       return { folded, linksQueued };
@@ -70,18 +76,11 @@ export class RecipeConsumer {
   }
 }
 
-function eventOf(change: RecipeChange, now: Date): OutboxRow {
-  const { tenant, recipeId } = change.message.data;
-  const time = now.toISOString();
-  return {
-    topic: change.topic,
-    key: recipeKey(tenant, recipeId),
-    id: newId(),
-    type: change.topic === 'recipe.created' ? RECIPE_CREATED : RECIPE_UPDATED,
-    time,
-    subject: recipeId,
-    tenant,
-    traceparent: childOf(change.message.traceparent),
-    data: JSON.stringify(recipeDocument(change, time)),
-  };
+/** The document lists linked files; those that were uploaded come behind them. */
+function withUploads(message: RecipeMessage, uploads: ReadonlyMap<string, ManifestFile[]>): RecipeMessage {
+  const { data, facts } = message;
+  const files = uploads.get(`${data.tenant}:${data.recipeId}`);
+  return files === undefined
+    ? message
+    : { ...message, facts: { ...facts, files: [...facts.files, ...files] } };
 }

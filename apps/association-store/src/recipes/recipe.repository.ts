@@ -7,16 +7,23 @@ import type { RecipeName } from '../orders/order.repository.js';
 
 import type { RecipeFoldResult, RecipeHead } from './fold-recipes.js';
 
+/** A recipe whose row this transaction has locked. */
+export interface LockedRecipe extends RecipeHead {
+  /** Number of uploaded files. */
+  readonly uploads: number;
+}
+
 /** Locks the recipes for a change, in the order that every transaction keeps. Their rows have to be there. */
-export async function lockRecipes(tx: Tx, recipes: readonly RecipeName[]): Promise<RecipeHead[]> {
+export async function lockRecipes(tx: Tx, recipes: readonly RecipeName[]): Promise<LockedRecipe[]> {
   const rows = await tx.query<{
     tenant: string;
     recipe_id: string;
     version: number;
     sha256: string | null;
     last_offset: string | null;
+    uploads: number;
   }>(
-    `SELECT r.tenant, r.recipe_id, r.version, r.sha256, r.last_offset
+    `SELECT r.tenant, r.recipe_id, r.version, r.sha256, r.last_offset, r.uploads
      FROM json_to_recordset($1) AS k (tenant text, "recipeId" text)
      JOIN ${SCHEMA}.recipes r ON r.tenant = k.tenant AND r.recipe_id = k."recipeId"
      ORDER BY r.tenant, r.recipe_id FOR UPDATE OF r`,
@@ -29,6 +36,7 @@ export async function lockRecipes(tx: Tx, recipes: readonly RecipeName[]): Promi
     version: row.version,
     sha256: row.sha256,
     lastOffset: row.last_offset === null ? null : BigInt(row.last_offset),
+    uploads: row.uploads,
   }));
 }
 

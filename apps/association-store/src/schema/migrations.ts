@@ -5,7 +5,7 @@ export const SCHEMA = 'association_store';
 
 /**
  * Foreign names are compared byte by byte (COLLATE "C"): they are ids, and every lock order relies on it.
- * Lock order everywhere: consumed position, orders by `order_uid`, recipes by (tenant, recipe_id).
+ * Lock order everywhere: consumed position, orders by `order_uid`, recipes by (tenant, recipe_id), contents of files.
  */
 const CreateOrders = migration(
   'CreateOrders1763700000000',
@@ -147,6 +147,50 @@ const TakeTurns = migration(
   `,
 );
 
+const CreateFiles = migration(
+  'CreateFiles1763700000006',
+  `
+  -- Number of uploaded files: most recipes have none, and are not asked for them.
+  ALTER TABLE ${SCHEMA}.recipes ADD COLUMN uploads integer NOT NULL DEFAULT 0 CHECK (uploads >= 0);
+
+  -- Contents of uploaded files, each once. Versions of recipes name them by their hash and do not refer to them:
+  -- what no recipe has any more is kept for a while only.
+  CREATE TABLE ${SCHEMA}.file_contents (
+    tenant     text COLLATE "C" NOT NULL,
+    sha256     text COLLATE "C" NOT NULL CHECK (sha256 ~ '^[0-9a-f]{64}$'),
+    size_bytes bigint NOT NULL CHECK (size_bytes >= 0),
+    object_key text NOT NULL UNIQUE,
+    -- When a file last got or lost this content.
+    touched_at timestamptz NOT NULL,
+    PRIMARY KEY (tenant, sha256)
+  );
+  CREATE INDEX file_contents_touched ON ${SCHEMA}.file_contents (touched_at);
+
+  CREATE TABLE ${SCHEMA}.recipe_files (
+    tenant     text COLLATE "C" NOT NULL,
+    recipe_id  text COLLATE "C" NOT NULL,
+    name       text COLLATE "C" NOT NULL CHECK (octet_length(name) BETWEEN 1 AND 180),
+    kind       text NOT NULL CHECK (kind IN ('production', 'preview', 'attachment')),
+    mime_type  text NOT NULL,
+    sha256     text COLLATE "C" NOT NULL,
+    created_at timestamptz NOT NULL,
+    updated_at timestamptz NOT NULL,
+    PRIMARY KEY (tenant, recipe_id, name),
+    FOREIGN KEY (tenant, recipe_id) REFERENCES ${SCHEMA}.recipes ON DELETE CASCADE,
+    FOREIGN KEY (tenant, sha256) REFERENCES ${SCHEMA}.file_contents
+  );
+  CREATE INDEX recipe_files_by_content ON ${SCHEMA}.recipe_files (tenant, sha256);
+
+  -- Objects in the file storage that no content names: of uploads under way, which are announced before their
+  -- first byte, and what they or the purge leave. So nobody has to list the storage.
+  CREATE TABLE ${SCHEMA}.loose_objects (
+    object_key   text PRIMARY KEY,
+    delete_after timestamptz NOT NULL
+  );
+  CREATE INDEX loose_objects_due ON ${SCHEMA}.loose_objects (delete_after);
+  `,
+);
+
 /** Oldest first. */
 export const migrations: readonly MigrationClass[] = [
   CreateOrders,
@@ -155,4 +199,5 @@ export const migrations: readonly MigrationClass[] = [
   PositionsPerCluster,
   CountConversions,
   TakeTurns,
+  CreateFiles,
 ];

@@ -5,7 +5,7 @@ import type { Operation, Permission } from '@heddle/contracts';
 import { ProblemError } from '@heddle/platform';
 import type { Platform } from '@heddle/platform';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
-import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyReply, FastifyRequest, RequestPayload } from 'fastify';
 
 import './gateway-request.js';
 import { readJsonBody } from './json-body.js';
@@ -15,6 +15,9 @@ import { methodsAt, operationsAt, routeOf } from './route-table.js';
 
 const JSON_TYPE =
   /^application\/(?:[a-z0-9.+-]+\+)?json\s*(?:;\s*charset\s*=\s*"?(?:utf-8|utf8|us-ascii)"?\s*)?$/i;
+
+const HEADERS_WITHIN_MS = 30_000;
+const BODY_WITHIN_MS = 30_000;
 
 /**
  * What every request meets before its handler, in this order: address and method, key, permission, rate, content type,
@@ -29,6 +32,7 @@ export function configureHttp(
   const { logger } = platform;
   const logsAccess = logger.isLevelEnabled('debug');
 
+  fastify.server.headersTimeout = HEADERS_WITHIN_MS;
   fastify.decorateRequest('caller', undefined);
 
   const served = new Set<Operation>();
@@ -39,7 +43,9 @@ export function configureHttp(
     if (operation === undefined) return;
     for (const each of found) served.add(each);
     route.config = { ...route.config, operation };
-    if (operation.body !== undefined) route.bodyLimit = operation.body.maxBytes;
+    if (operation.body === undefined) return;
+    route.bodyLimit = operation.body.maxBytes;
+    route.preParsing = endSlowBody;
   });
   fastify.addHook('onReady', (done) => {
     const missing = operations.filter((operation) => !served.has(operation)).map(routeOf);
@@ -114,17 +120,36 @@ function wrongAddress(request: FastifyRequest): ProblemError {
   });
 }
 
+/** The server itself leaves time for uploads; a body that is read whole has to come sooner. */
+function endSlowBody(
+  _request: FastifyRequest,
+  _reply: FastifyReply,
+  payload: RequestPayload,
+  done: (error: null, payload: RequestPayload) => void,
+): void {
+  const timer = setTimeout(() => {
+    // Nobody listens any more where the body was refused for another reason.
+    if (payload.listenerCount('error') === 0) return;
+    payload.emit('error', new ProblemError(408, 'the request did not arrive in time'));
+  }, BODY_WITHIN_MS);
+  const stop = (): void => {
+    clearTimeout(timer);
+  };
+  payload.once('end', stop).once('close', stop);
+  done(null, payload);
+}
+
 /** From the head alone. The limit is kept again while the body is read, as a length need not be announced. */
-function bodyRefusal({ headers }: FastifyRequest, { body }: Operation): ProblemError | undefined {
-  if (body === undefined) return undefined;
-  if (!JSON_TYPE.test(headers['content-type'] ?? '')) {
+function bodyRefusal({ headers }: FastifyRequest, { body, upload }: Operation): ProblemError | undefined {
+  if (body === undefined && !upload) return undefined;
+  if (body !== undefined && !JSON_TYPE.test(headers['content-type'] ?? '')) {
     return new ProblemError(415, 'the content type must be application/json, in UTF-8');
   }
   const encoding = headers['content-encoding'];
   if (encoding !== undefined && encoding.toLowerCase() !== 'identity') {
     return new ProblemError(415, 'the body must not be compressed');
   }
-  if (Number(headers['content-length']) > body.maxBytes) {
+  if (body !== undefined && Number(headers['content-length']) > body.maxBytes) {
     return new ProblemError(413, `the body may have at most ${String(body.maxBytes)} bytes`);
   }
   return undefined;

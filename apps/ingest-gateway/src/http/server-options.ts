@@ -9,10 +9,13 @@ const REFUSALS: Readonly<Record<string, readonly [status: number, title: string,
   HPE_HEADER_OVERFLOW: [431, 'Request Header Fields Too Large', 'the headers are too large'],
   ERR_HTTP_REQUEST_TIMEOUT: [408, 'Request Timeout', 'the request did not arrive in time'],
 };
+/** Longest request: an upload. Other bodies have less time, see `configureHttp`. */
+const LONGEST_UPLOAD_MS = 3_600_000;
 const MALFORMED = [400, 'Bad Request', 'the request is not HTTP'] as const;
 
 export function serverOptions(logger: Logger): FastifyServerOptions {
   return {
+    requestTimeout: LONGEST_UPLOAD_MS,
     // Paths without regard to case; ids in them keep theirs. A sealed link is as long as what it leads to, and the
     // limit of Node for a whole head ends it.
     routerOptions: { caseSensitive: false, ignoreTrailingSlash: true, maxParamLength: 16_384 },

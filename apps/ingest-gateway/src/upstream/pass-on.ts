@@ -15,6 +15,7 @@ const REQUEST_HEADERS = [
   'accept',
   'if-match',
   'if-none-match',
+  'if-range',
   'idempotency-key',
   'range',
   'traceparent',
@@ -25,11 +26,13 @@ const ANSWER_HEADERS = [
   'content-disposition',
   'content-length',
   'content-range',
+  'content-security-policy',
   'content-type',
   'etag',
   'last-modified',
   'location',
   'retry-after',
+  'x-content-type-options',
 ] as const;
 
 /** Operations that do more than pass on. */
@@ -38,7 +41,7 @@ const COMPOSED: ReadonlySet<string> = new Set(['getOrder', 'getRecipe', 'getTick
 /** One route for each operation of another service. */
 export function registerPassedOn(fastify: FastifyInstance, upstreams: Upstreams): void {
   for (const operation of operations) {
-    if (operation.owner === 'ingest-gateway' || COMPOSED.has(operation.id)) continue;
+    if (operation.owner === 'ingest-gateway' || operation.upload || COMPOSED.has(operation.id)) continue;
     const upstream = upstreams[operation.owner];
     fastify.route({
       method: operation.method,
@@ -95,7 +98,7 @@ function withoutKey(request: FastifyRequest): string {
   return query.size === 0 ? path : `${path}?${query.toString()}`;
 }
 
-function pick(
+export function pick(
   headers: Readonly<Record<string, string | string[] | undefined>>,
   names: readonly string[],
 ): Record<string, string | string[]> {

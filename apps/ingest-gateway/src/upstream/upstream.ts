@@ -1,3 +1,5 @@
+import type { Readable } from 'node:stream';
+
 import { Pool, errors } from 'undici';
 import type { Dispatcher } from 'undici';
 
@@ -14,13 +16,13 @@ const RETRY_AFTER_S = '5';
 const TOKEN_REUSED_MS = 20_000;
 
 export interface UpstreamRequest {
-  readonly method: 'GET' | 'HEAD' | 'POST' | 'PATCH' | 'DELETE';
+  readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   /** With its query, without a key. */
   readonly path: string;
   readonly caller: Caller;
   readonly requestId: string;
   readonly headers?: Readonly<Record<string, string | string[] | undefined>>;
-  readonly body?: Buffer | undefined;
+  readonly body?: Buffer | Readable | undefined;
   readonly silenceMs?: number;
 }
 
@@ -101,6 +103,8 @@ export class Upstream {
   }
 
   private away(cause: unknown): ProblemError {
+    // Of a body that is passed on while it comes.
+    if (cause instanceof ProblemError) return cause;
     return new ProblemError(503, `the ${this.name} does not answer, try again`, {
       headers: { 'retry-after': RETRY_AFTER_S },
       cause,

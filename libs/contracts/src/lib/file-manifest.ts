@@ -12,11 +12,12 @@ export type OfferedFileKind = z.infer<typeof OfferedFileKind>;
 
 /** One file of a recipe: what it is and where its bytes are. Never the bytes. */
 export const ManifestFile = z.object({
-  /** `Recipe.json`, `Production-<view>.<type>`, `Preview-<view>.<type>` or the attachment's own name. */
+  /** `Recipe.json`, `Production-<view>.<type>`, `Preview-<view>.<type>` or the own name of an attachment or upload. */
   name: z.string().min(1).max(1_024),
   kind: FileKind,
   mimeType: z.string().min(1).max(255),
   url: z.string().min(1).max(8_192),
+  /** Known where the hub holds the bytes itself: of the document and of uploaded files. */
   sizeBytes: z.int().min(0).nullable(),
   sha256: Sha256.nullable(),
 });

@@ -114,6 +114,7 @@ export class Heddle {
       serviceTokenKeys: keyring(),
       outboundAllowedAddresses: [...allowed, ...(options.allowedAddresses ?? [])].join(','),
       spoolDirectory: join(directory, 'spool'),
+      filesDirectory: join(directory, 'uploads'),
       env: { RETRY_DELAYS_MS: '500,1000', ...options.env },
       ...(options.workerEnv !== undefined && { workerEnv: options.workerEnv }),
     });

@@ -34,6 +34,8 @@ export interface TopologyOptions {
   readonly serviceTokenKeys: string;
   readonly outboundAllowedAddresses: string;
   readonly spoolDirectory: string;
+  /** Of uploaded files. */
+  readonly filesDirectory: string;
   /** What the worker of one kind needs alone. */
   readonly workerEnv?: Readonly<Partial<Record<DestinationKind, Environment>>>;
   /** Beyond the rest, for every service. */
@@ -84,7 +86,12 @@ export function topology(options: TopologyOptions): readonly ServiceBlueprint[] 
       DISPATCHER_URL: at('dispatcher'),
       OUTBOUND_ALLOWED_ADDRESSES,
     },
-    'association-store': { DATABASE_URL, DISPATCHER_URL: at('dispatcher'), OUTBOUND_ALLOWED_ADDRESSES },
+    'association-store': {
+      DATABASE_URL,
+      DISPATCHER_URL: at('dispatcher'),
+      OUTBOUND_ALLOWED_ADDRESSES,
+      FILES_DIR: options.filesDirectory,
+    },
     dispatcher: { DATABASE_URL, OUTBOUND_ALLOWED_ADDRESSES },
   };
   const worker = (kind: DestinationKind): Environment => ({

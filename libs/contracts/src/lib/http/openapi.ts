@@ -201,6 +201,7 @@ function describe(
     description: [operation.description, permissionText(permission)].filter(Boolean).join('\n\n'),
     security: securityOf(permission),
     ...(parameters.length === 0 ? {} : { parameters }),
+    ...(operation.upload ? { requestBody: { required: true, content: { '*/*': {} } } } : {}),
     ...(body === undefined
       ? {}
       : {

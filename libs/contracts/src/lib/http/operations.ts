@@ -23,7 +23,15 @@ import {
 import { KeyCreate, KeyCreated, KeyPage, KeysQuery } from './keys.http.js';
 import { OrderDetails, OrderPage, OrdersQuery } from './orders.http.js';
 import { paging } from './paging.http.js';
-import { MAX_RECIPES_BYTES, RecipeDocumentInput, RecipesAccepted, RecipesRequest } from './recipes.http.js';
+import {
+  MAX_RECIPES_BYTES,
+  RecipeDocumentInput,
+  RecipesAccepted,
+  RecipesRequest,
+  UploadName,
+  UploadQuery,
+  UploadedFile,
+} from './recipes.http.js';
 import { ConversionsQuery, ConversionsReport, MAX_REPORT_DAYS } from './reports.http.js';
 import {
   BulkTrigger,
@@ -48,7 +56,7 @@ export interface OperationAnswer {
 /** One call of the public API: what the gateway enforces and what the documentation says of it. */
 export interface Operation {
   readonly id: string;
-  readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   /** As in OpenAPI: parameters in braces. */
   readonly path: string;
   readonly tag:
@@ -62,6 +70,8 @@ export interface Operation {
   readonly params?: Readonly<Record<string, z.ZodType>>;
   readonly query?: z.ZodObject;
   readonly body?: { readonly schema: z.ZodType; readonly maxBytes: number; readonly example?: unknown };
+  /** Takes bytes of any type in place of a JSON body, and passes them on as they come. */
+  readonly upload?: true;
   readonly success: Readonly<Record<number, OperationAnswer>>;
   /** In place of those that every call with a key has. */
   readonly problems?: Readonly<Record<number, string>>;
@@ -178,6 +188,11 @@ const orders = [
   },
 ] as const satisfies readonly Operation[];
 
+const recipeFile = {
+  recipeId: RecipeId,
+  name: UploadName.describe('Of the file, percent-encoded.'),
+};
+
 const recipes = [
   {
     id: 'saveRecipes',
@@ -247,6 +262,79 @@ const recipes = [
       503: 'Too many tickets at the moment, or the recipe cannot be read. Try again.',
     },
     conditional: true,
+  },
+  {
+    id: 'putRecipeFile',
+    method: 'PUT',
+    path: '/api/v2/recipe/{recipeId}/files/{name}',
+    tag: 'Recipes',
+    summary: 'Upload a file of a recipe, or replace one',
+    description:
+      'The body is the file as it is, of any type; `Content-Type` is kept. With `Content-Digest: sha-256=:...:` (RFC 9530) it ' +
+      'is kept only if it has arrived whole. It becomes part of the recipe: other content is a new version of it and ' +
+      'goes out with its orders. A file may come before the document of its recipe, and joins it then.',
+    owner: 'association-store',
+    permission: 'recipes:write',
+    params: recipeFile,
+    query: UploadQuery,
+    upload: true,
+    success: {
+      200: { description: 'There was one of this name; it has this content now.', schema: UploadedFile },
+      201: { description: 'Kept.', schema: UploadedFile },
+    },
+    problems: {
+      400: 'The name, the kind or the content type cannot be, or the digest is not the one of the body.',
+      401: 'No key, or an unknown, expired or revoked one.',
+      403: 'The key lacks the permission.',
+      408: 'The body did not arrive in time.',
+      409: 'The recipe has as many files as it may have.',
+      413: 'The file is too large.',
+      415: 'The body must not be compressed.',
+      429: "Over the key's rate.",
+      503: 'Not now: nothing was kept. Try again.',
+    },
+    // Between two pieces of the body, and from its end to the answer: a large file takes its time to reach the disk.
+    patienceMs: 60_000,
+  },
+  {
+    id: 'getRecipeFile',
+    method: 'GET',
+    path: '/api/v2/recipe/{recipeId}/files/{name}',
+    tag: 'Recipes',
+    summary: 'Read an uploaded file of a recipe',
+    description:
+      '`Range` asks for a part, `If-Range` for one of the same content. The ETag is of the content.',
+    owner: 'association-store',
+    permission: 'recipes:read',
+    params: recipeFile,
+    success: {
+      200: { description: 'The bytes.', contentType: 'application/octet-stream' },
+      206: { description: 'The part that was asked for.', contentType: 'application/octet-stream' },
+      304: { description: '`If-None-Match` holds the current ETag.' },
+    },
+    problems: {
+      400: 'There can be no file of this name.',
+      401: 'No key, or an unknown, expired or revoked one.',
+      403: 'The key lacks the permission.',
+      404: 'There is no such file.',
+      416: 'The file ends before the range begins.',
+      429: "Over the key's rate.",
+      503: 'Not now. Try again.',
+    },
+    conditional: true,
+    patienceMs: 30_000,
+  },
+  {
+    id: 'deleteRecipeFile',
+    method: 'DELETE',
+    path: '/api/v2/recipe/{recipeId}/files/{name}',
+    tag: 'Recipes',
+    summary: 'Take an uploaded file away from a recipe',
+    description: 'Deliveries that are under way still send it.',
+    owner: 'association-store',
+    permission: 'recipes:write',
+    params: recipeFile,
+    success: { 204: { description: 'Gone.' } },
   },
   {
     id: 'getLinkedFile',

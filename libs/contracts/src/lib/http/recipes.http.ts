@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-import { RecipeId } from '../identifiers.js';
+import { RecipeId, Sha256 } from '../identifiers.js';
 
 /** Most documents of one request, and the size of one in bytes. Source: wire/drive.md 2.3, architecture section 7. */
 export const MAX_RECIPES = 100;
@@ -34,3 +34,49 @@ export const RecipesAccepted = z.object({
   accepted: z.int(),
   recipes: z.array(z.object({ id: RecipeId, location: z.string() })),
 });
+
+/** Kinds of files that are uploaded; documents and tickets are the hub's own. */
+export const UPLOAD_KINDS = ['production', 'preview', 'attachment'] as const;
+export const UploadKind = z.enum(UPLOAD_KINDS);
+export type UploadKind = z.infer<typeof UploadKind>;
+
+/** Most uploaded files of one recipe. */
+export const MAX_UPLOADS = 100;
+/** As long as the names of deliveries. Source: wire/drive.md 3.3. */
+const MAX_UPLOAD_NAME_BYTES = 180;
+
+/** `PUT /api/v2/recipe/{id}/files/{name}`. */
+export const UploadQuery = z.strictObject({ kind: UploadKind.default('attachment') });
+
+/**
+ * A file name as people give them, in any script: one that no file system takes for something else and that reads as
+ * what it is.
+ */
+export const UploadName = z.string().check((context) => {
+  const message = faultOfName(context.value);
+  if (message === undefined) return;
+  context.issues.push({ code: 'invalid_format', format: 'file-name', message, input: context.value });
+});
+
+function faultOfName(name: string): string | undefined {
+  if (name === '') return 'a file name is required';
+  if (new TextEncoder().encode(name).length > MAX_UPLOAD_NAME_BYTES)
+    return `a file name must not have more than ${String(MAX_UPLOAD_NAME_BYTES)} bytes`;
+  if (/[/\\]/.test(name)) return 'a file name must not contain a slash or a backslash';
+  if (/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u.test(name))
+    return 'a file name must not contain control characters or invisible marks';
+  if (/[<>:"|?*]/.test(name)) return 'a file name must not contain any of < > : " | ? *';
+  if (/^[. ]|[. ]$/.test(name)) return 'a file name must not start or end with a dot or a space';
+  // Microsoft, "Naming Files": whatever follows the first dot.
+  if (/^(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|$)/i.test(name))
+    return 'this file name is kept for a device by some systems';
+  return undefined;
+}
+
+export const UploadedFile = z.object({
+  name: z.string(),
+  mimeType: z.string(),
+  sizeBytes: z.int().min(0),
+  sha256: Sha256,
+});
+export type UploadedFile = z.infer<typeof UploadedFile>;
