@@ -84,6 +84,27 @@ describe('the file set', () => {
     expect(b!.searchParams.getAll('item')).toEqual([`1:${items[1]!.itemId}`]);
   });
 
+  it('has uploaded files fetched from the hub by their content, and linked ones where they are', () => {
+    const given = recipe('A');
+    const sha256 = 'b'.repeat(64);
+    const upload = {
+      name: 'K\u00e4ppi.pdf',
+      kind: 'attachment',
+      mimeType: 'application/pdf',
+      url: 'https://hub.example/api/v2/recipe/A/files/K%C3%A4ppi.pdf',
+      sizeBytes: 3,
+      sha256,
+    } as const;
+    const { files } = recipeFileSet({ ...given, files: [...given.files, upload] }, everything);
+    expect(files.map(({ source }) => source.kind)).toEqual(['hub', 'hub', 'url', 'hub']);
+    expect(files.at(-1)).toMatchObject({
+      name: expect.stringMatching(/^A-K_ppi-[0-9a-f]{8}\.pdf$/),
+      kind: 'attachment',
+      source: { kind: 'hub', path: `/internal/contents/demo/${sha256}`, sha256 },
+    });
+    expect(OfferedFile.safeParse(files.at(-1)).success).toBe(true);
+  });
+
   it('has the ticket of the feed drawn without an order', () => {
     const [, ticket] = recipeFileSet(recipe('A'), everything).files;
     expect(ticket).toMatchObject({ name: 'A-Ticket.pdf', kind: 'ticket', mimeType: 'application/pdf' });

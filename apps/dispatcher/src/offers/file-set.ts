@@ -97,6 +97,8 @@ function sourceOf(
     const path = `/internal/recipes/${tenant}/${encodeURIComponent(recipeId)}/${String(version)}`;
     return { kind: 'hub', path, sha256 };
   }
+  // Uploaded: of a linked file nobody knows the content.
+  if (sha256 !== null) return { kind: 'hub', path: `/internal/contents/${tenant}/${sha256}`, sha256 };
   if (kind !== 'ticket' || url !== ownTicketUrl(files)) return { kind: 'url', url };
   if (order === null) return { kind: 'hub', path: ticketPath(recipe, null) };
   const items = order.items.filter((item) => item.recipeId === recipeId && item.itemQuantity > 0);

@@ -43,6 +43,23 @@ export class HubClient {
     };
   }
 
+  /** For bodies and answers that are not JSON. */
+  async send(
+    method: string,
+    path: string,
+    init: {
+      readonly headers?: Readonly<Record<string, string>>;
+      readonly body?: NonNullable<RequestInit['body']>;
+    } = {},
+  ): Promise<Response> {
+    return await fetch(new URL(path, this.baseUrl), {
+      method,
+      headers: { authorization: `Bearer ${this.key}`, ...init.headers },
+      ...(init.body !== undefined && { body: init.body, duplex: 'half' }),
+      signal: AbortSignal.timeout(BUSY_MS),
+    });
+  }
+
   /**
    * Asks again while the hub answers 503, as clients do: a service that has just started may not have its database yet.
    *
