@@ -107,7 +107,7 @@ export class Bench {
     this.bulks = new BulkService(dataSource, bulks);
     this.bulkRunner = new BulkRunner(bulks, pump, logger);
     this.cancelling = new CancelService(dataSource, this.deliveries, this.cleanUp, pump);
-    this.notices = new NoticeRepository(dataSource, policy);
+    this.notices = new NoticeRepository(dataSource, policy, logger);
     this.housekeeping = new Housekeeping(dataSource, policy, this.cleanUp, logger);
   }
 

@@ -301,6 +301,23 @@ describe('notifications', () => {
     expect(await said()).toMatchObject([{ kind: 'failed' }]);
   });
 
+  it('keep nobody waiting for one that cannot be put together', async () => {
+    const [broken, whole] = [
+      await bench.integration({ failureList: FAILURES }),
+      await bench.integration({ failureList: FAILURES }),
+    ];
+    await say(1022);
+    await failAll();
+    await execute(
+      bench.dataSource,
+      `UPDATE dispatcher.deliveries SET order_number = '' WHERE integration_id = $1`,
+      [broken],
+    );
+    expect(await said()).toMatchObject([{ kind: 'failed', delivery: { order: { orderNumber: '1022' } } }]);
+    expect((await bench.deliveries.list(ADMIN, { limit: 10, notifies: whole })).items).toHaveLength(1);
+    expect(await said()).toEqual([]);
+  });
+
   it('are not about notifications: the failure of a mail is shown, and tells nobody', async () => {
     await bench.integration({ failureList: FAILURES, successList: SUCCESSES });
     await say(1022);

@@ -155,12 +155,12 @@ export class ReportRepository {
         ended.push(end);
         this.decide(tally, end);
       }
-      const told = await this.store(tx, [...tallies.values()], ended);
+      const { told, listed } = await this.store(tx, [...tallies.values()], ended);
       const stopped = await stopGone(
         tx,
         [...tallies.values()].filter(isGone).map(({ row }) => row),
       );
-      recordNotices(tx, endedOf(tallies, stopped));
+      recordNotices(tx, endedOf(tallies, listed, stopped));
       return { tallies: [...tallies.values()], ended: told, stopped, now };
     });
     if (!settled) return false;
@@ -205,8 +205,8 @@ export class ReportRepository {
         const tally = tallies.get(end.deliveryId);
         if (tally) this.decide(tally, end);
       }
-      const told = await this.store(tx, [...tallies.values()], ended);
-      recordNotices(tx, endedOf(tallies, []));
+      const { told, listed } = await this.store(tx, [...tallies.values()], ended);
+      recordNotices(tx, endedOf(tallies, listed, []));
       return { tallies: [...tallies.values()], ended: told, stopped: [], now };
     });
     this.tell(settled);
@@ -228,8 +228,12 @@ export class ReportRepository {
     tally.lastFinishedAt = end.at;
   }
 
-  /** @returns the ends that were news. */
-  private async store(tx: Tx, tallies: readonly Tally[], ended: readonly Ended[]): Promise<readonly Ended[]> {
+  /** @returns the ends that were news, and the integrations with notification lists. */
+  private async store(
+    tx: Tx,
+    tallies: readonly Tally[],
+    ended: readonly Ended[],
+  ): Promise<{ readonly told: readonly Ended[]; readonly listed: ReadonlySet<string> }> {
     saveReceipts(tx, tallies);
     saveBegun(tx, tallies);
     const ending = endOffers(tx, ended);
@@ -260,7 +264,8 @@ export class ReportRepository {
     const integrationIds = ended.length === 0 ? [] : tallies.map(({ row }) => row.integrationId);
     const [told, flows] = await Promise.all([ending, readFlows(tx, [...new Set(integrationIds)]), cleaning]);
     await this.moveFlows(tx, tallies, told, flows);
-    return told;
+    const listed = flows.filter(({ hasLists }) => hasLists).map(({ integrationId }) => integrationId);
+    return { told, listed: new Set(listed) };
   }
 
   /** Last, as its rows are shared by many lanes: they are locked for the shortest time. */
@@ -363,11 +368,12 @@ function isGone({ step }: Tally): boolean {
 
 function endedOf(
   tallies: ReadonlyMap<string, Tally>,
+  listed: ReadonlySet<string>,
   stopped: readonly GoneTarget[],
 ): Parameters<typeof recordNotices>[1] {
   const stopping = new Set(stopped.map(({ deliveryId }) => deliveryId));
   return [...tallies.values()].flatMap(({ row, step }) =>
-    step?.state === 'succeeded' || step?.state === 'failed'
+    listed.has(row.integrationId) && (step?.state === 'succeeded' || step?.state === 'failed')
       ? [{ row, hasFailed: step.state === 'failed', hasStopped: stopping.has(row.deliveryId) }]
       : [],
   );

@@ -6,12 +6,15 @@ import type { Flow, Limits } from './flow.js';
 export interface FlowRow extends Flow {
   readonly integrationId: string;
   readonly limits: Limits;
+  /** Somebody may be to be told how its deliveries end. */
+  readonly hasLists: boolean;
 }
 
 export const FLOW_COLUMNS = `f.integration_id AS "integrationId", f.window_size AS "window",
   extract(epoch FROM f.hold_until)::float8 * 1000 AS "holdUntil", f.failures,
   extract(epoch FROM f.probe_at)::float8 * 1000 AS "probeAt", f.probe_wait_ms AS "probeWaitMs",
-  f.tokens, extract(epoch FROM f.tokens_at)::float8 * 1000 AS "tokensAt", v.limits`;
+  f.tokens, extract(epoch FROM f.tokens_at)::float8 * 1000 AS "tokensAt", v.limits,
+  v.failure_list <> '' OR v.success_list <> '' AS "hasLists"`;
 
 const FLOWS = `SELECT ${FLOW_COLUMNS}
   FROM dispatcher.integration_flow f

@@ -4,7 +4,8 @@ import { MAX_NOTIFIED } from '@heddle/contracts';
 import type { DestinationKind, NotificationKind, Trigger } from '@heddle/contracts';
 import { inTransaction } from '@heddle/persistence';
 import type { DataSource, Tx } from '@heddle/persistence';
-import { newId, newTraceparent } from '@heddle/platform';
+import { LOGGER, describeError, newId, newTraceparent } from '@heddle/platform';
+import type { Logger } from '@heddle/platform';
 
 import { laneKey } from '../events/fact.js';
 import { DATA_SOURCE, POLICY } from '../tokens.js';
@@ -65,6 +66,7 @@ export class NoticeRepository {
   constructor(
     @Inject(DATA_SOURCE) private readonly dataSource: DataSource,
     @Inject(POLICY) private readonly policy: Policy,
+    @Inject(LOGGER) private readonly logger: Logger,
   ) {}
 
   /**
@@ -89,13 +91,24 @@ export class NoticeRepository {
         ({ notificationId }) => notificationId,
       );
       const senders = await ensureSenders(tx, [...new Set(telling.map(({ tenant }) => tenant))]);
-      const made = telling.map((list) => {
-        const sender = senders.get(list.tenant);
-        if (sender === undefined) throw new TypeError('a tenant has nothing that sends its notifications');
-        return makeOne(list, sender, {
-          claimed: claimed.get(list.notificationId) ?? [],
-          shown: details.get(list.notificationId) ?? [],
-        });
+      const made = telling.flatMap((list) => {
+        try {
+          const sender = senders.get(list.tenant);
+          if (sender === undefined) throw new TypeError('a tenant has nothing that sends its notifications');
+          const content = {
+            claimed: claimed.get(list.notificationId) ?? [],
+            shown: details.get(list.notificationId) ?? [],
+          };
+          return [makeOne(list, sender, content)];
+        } catch (error) {
+          // One list that cannot be told must not keep all the others waiting for ever.
+          const { tenant: tenant_id, integrationId: integration_id } = list;
+          this.logger.error(
+            { err: describeError(error), tenant_id, integration_id },
+            'notification.impossible',
+          );
+          return [];
+        }
       });
       insert(
         tx,
@@ -164,8 +177,9 @@ export class NoticeRepository {
     );
     tx.post(
       `UPDATE dispatcher.notice_windows w SET opened_at = clock_timestamp()
-       FROM ${DUE} WHERE w.integration_id = d.integration_id AND w.list = d.list AND d.is_told`,
-      [lists],
+       FROM ${DUE}
+       WHERE w.integration_id = d.integration_id AND w.list = d.list AND d.is_told AND d.notification_id = ANY($2)`,
+      [lists, [...new Set(rows.map(({ notificationId }) => notificationId))]],
     );
     return rows;
   }

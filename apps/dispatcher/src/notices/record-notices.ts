@@ -2,7 +2,7 @@ import type { Tx } from '@heddle/persistence';
 
 import type { DeliveryFacts } from '../deliveries/finished.js';
 
-/** A delivery that has reached its final state in this transaction. */
+/** A delivery that has reached its final state in this transaction, of an integration with a notification list. */
 export interface Ended {
   readonly row: Pick<DeliveryFacts, 'deliveryId' | 'integrationId' | 'laneKey' | 'channel' | 'kind'>;
   readonly hasFailed: boolean;

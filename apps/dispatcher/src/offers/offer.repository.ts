@@ -177,6 +177,7 @@ export class OfferRepository {
         tx,
         prepared
           .filter((item) => item.kind === 'end')
+          .filter(({ delivery }) => delivery.flow.hasLists)
           .map(({ delivery, failure }) => ({
             row: delivery,
             hasFailed: failure !== null,
