@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 
 import { MAX_NOTIFIED, Notification, TriggerRequest } from '@heddle/contracts';
 import type { DeliveryRequestedV1 } from '@heddle/contracts';
-import { execute, query } from '@heddle/persistence';
+import { execute, inTransaction, query } from '@heddle/persistence';
 
 import { SETTINGS_FIELD } from '../src/offers/sealed-settings.js';
 
@@ -286,6 +286,17 @@ describe('notifications', () => {
       `SELECT count(settled_at)::int AS settled, count(DISTINCT notification_id)::int AS told FROM dispatcher.notices`,
     );
     expect(rows).toEqual([{ settled: 6, told: 4 }]);
+  });
+
+  it('of a list that one dispatcher is at are left to it by the others', async () => {
+    await bench.integration({ failureList: FAILURES });
+    await say(1022);
+    await failAll();
+    await inTransaction(bench.dataSource, async (tx) => {
+      await tx.query('SELECT FROM dispatcher.notice_windows FOR UPDATE');
+      expect((await bench.notices.notify()).made).toEqual([]);
+    });
+    expect((await bench.notices.notify()).made).toHaveLength(1);
   });
 
   it('leave no half of themselves behind when their transaction breaks', async () => {
