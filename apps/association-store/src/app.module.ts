@@ -70,6 +70,7 @@ export class AppModule {
           config.PUBLIC_URL.origin,
           `http://${config.HOST}:${String(config.PORT)}`,
           ...(config.DISPATCHER_URL === undefined ? [] : [config.DISPATCHER_URL]),
+          ...config.HUB_ADDRESSES,
         ],
       }),
       connectTimeoutMs: PREVIEWS_WITHIN_MS,

@@ -1,5 +1,5 @@
 import { TICKET_PAPERS } from '@heddle/contracts';
-import { AllowedAddressesSetting } from '@heddle/destination-kit';
+import { AllowedAddressesSetting, HubAddressesSetting } from '@heddle/destination-kit';
 import { kafkaConfig } from '@heddle/messaging';
 import { databaseConfig } from '@heddle/persistence';
 import { serviceConfig } from '@heddle/platform';
@@ -22,6 +22,7 @@ export const Config = z.object({
     .optional()
     .describe('Internal address of the dispatcher; previews are never fetched from there.'),
   OUTBOUND_ALLOWED_ADDRESSES: AllowedAddressesSetting,
+  HUB_ADDRESSES: HubAddressesSetting,
   TICKET_PAPER: z
     .enum(TICKET_PAPERS)
     .default('a4')

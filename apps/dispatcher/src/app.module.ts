@@ -90,7 +90,10 @@ export class AppModule {
         { provide: ServiceTokens, useValue: new ServiceTokens(config.SERVICE_TOKEN_KEYS) },
         {
           provide: ADDRESS_GUARD,
-          useValue: new AddressGuard({ allowed: config.OUTBOUND_ALLOWED_ADDRESSES }),
+          useValue: new AddressGuard({
+            allowed: config.OUTBOUND_ALLOWED_ADDRESSES,
+            ownOrigins: config.HUB_ADDRESSES,
+          }),
         },
         { provide: POLICY, useValue: policyOf(config) },
         { provide: REPORTS_CAUGHT_UP, useValue: reportsCaughtUp },

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-import { AllowedAddressesSetting } from '@heddle/destination-kit';
+import { AllowedAddressesSetting, HubAddressesSetting } from '@heddle/destination-kit';
 import { kafkaConfig } from '@heddle/messaging';
 import { databaseConfig } from '@heddle/persistence';
 import { serviceConfig } from '@heddle/platform';
@@ -25,6 +25,7 @@ export const Config = z.object({
   ),
   SERVICE_TOKEN_KEYS: KeyringSetting.describe("Keys of the gateway's tokens: kid:base64, newest first."),
   OUTBOUND_ALLOWED_ADDRESSES: AllowedAddressesSetting,
+  HUB_ADDRESSES: HubAddressesSetting,
   RETRY_DELAYS_MS: DelaysMs.default([60_000, 300_000]).describe(
     'Waits before the automatic retries, in milliseconds: as many retries as values.',
   ),

@@ -144,6 +144,26 @@ describe('testing an integration', () => {
     ).toEqual([{ failures: 0, probe_at: null }]);
   });
 
+  it('does not take a stored secret to another host before somebody has approved that', async () => {
+    const given = await approved();
+    const settings = { host: 'other.example', 'password-secret': '********' };
+    const moved = await live.call('PATCH', `${BASE}/${given.id}`, { ...given, body: { settings } });
+    expect(moved.body).toMatchObject({ version: 2, approvedVersion: 1 });
+
+    const asked = await live.call('POST', `${BASE}/${given.id}/test`, {
+      ...given,
+      permissions: ['integrations:manage'],
+    });
+    expect(asked.status).toBe(403);
+    expect(live.offers).toEqual([]);
+
+    const approver = await live.call('POST', `${BASE}/${given.id}/test`, {
+      ...given,
+      permissions: ['integrations:manage', 'integrations:approve'],
+    });
+    expect(approver.status).toBe(200);
+  });
+
   it('is refused for one that is disabled, unknown, or of another tenant', async () => {
     const given = await approved();
     expect((await test({ ...given, tenant: newTenant() })).status).toBe(404);

@@ -20,6 +20,7 @@ import { EVENT_LOG } from './intake/event-log.js';
 import type { EventLog } from './intake/event-log.js';
 import { IntakeMetrics } from './intake/intake-metrics.js';
 import { Intake } from './intake/intake.js';
+import { AnswerPurge } from './keys/answer-purge.js';
 import { KeyController } from './keys/key.controller.js';
 import { Lifecycle } from './lifecycle.js';
 import { RecipeController } from './recipes/recipe.controller.js';
@@ -68,12 +69,18 @@ export class AppModule {
           useValue: new UrlSources({
             guard: new AddressGuard({
               allowed: config.OUTBOUND_ALLOWED_ADDRESSES,
-              ownOrigins: [config.PUBLIC_URL, config.STORE_URL, config.DISPATCHER_URL],
+              ownOrigins: [
+                config.PUBLIC_URL,
+                config.STORE_URL,
+                config.DISPATCHER_URL,
+                ...config.HUB_ADDRESSES,
+              ],
             }),
             connectTimeoutMs: CONNECT_TIMEOUT_MS,
             silenceTimeoutMs: SILENCE_TIMEOUT_MS,
           }),
         },
+        AnswerPurge,
         LinkedFiles,
         Intake,
         IntakeMetrics,

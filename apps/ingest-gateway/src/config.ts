@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 import { Tenant } from '@heddle/contracts';
-import { AllowedAddressesSetting } from '@heddle/destination-kit';
+import { AllowedAddressesSetting, HubAddressesSetting } from '@heddle/destination-kit';
 import { kafkaConfig } from '@heddle/messaging';
 import { databaseConfig } from '@heddle/persistence';
 import { serviceConfig } from '@heddle/platform';
@@ -38,6 +38,7 @@ export const Config = z.object({
     'Keys that sign calls between services, kid:base64 of 32 bytes, comma-separated; the first signs, all verify.',
   ),
   OUTBOUND_ALLOWED_ADDRESSES: AllowedAddressesSetting,
+  HUB_ADDRESSES: HubAddressesSetting,
   KEY_RATE_PER_SECOND: z.coerce
     .number()
     .int()

@@ -18,6 +18,7 @@ import type { Config } from './config.js';
 import { Draining } from './http/draining.js';
 import { EVENT_LOG } from './intake/event-log.js';
 import type { EventLog } from './intake/event-log.js';
+import { AnswerPurge } from './keys/answer-purge.js';
 import { UPSTREAMS } from './upstream/upstream.js';
 import type { Upstreams } from './upstream/upstream.js';
 
@@ -36,6 +37,7 @@ export class Lifecycle implements OnApplicationBootstrap, BeforeApplicationShutd
     @Inject(UPSTREAMS) private readonly upstreams: Upstreams,
     private readonly urls: UrlSources,
     private readonly keys: ApiKeys,
+    private readonly answers: AnswerPurge,
     private readonly schema: SchemaWatch,
   ) {
     this.draining = new Draining(http.httpAdapter.getInstance().server, config.SHUTDOWN_TIMEOUT_MS / 2);
@@ -48,6 +50,7 @@ export class Lifecycle implements OnApplicationBootstrap, BeforeApplicationShutd
     this.health.addReadiness('schema', () => this.schema.fault);
     this.schema.start();
     this.keys.start();
+    this.answers.start();
     this.eventLog.connect().catch((error: unknown) => {
       this.logger.error({ err: describeError(error) }, 'kafka.not-connected');
     });
@@ -59,6 +62,7 @@ export class Lifecycle implements OnApplicationBootstrap, BeforeApplicationShutd
 
   async onApplicationShutdown(): Promise<void> {
     this.draining.stop();
+    this.answers.stop();
     this.urls.close();
     await this.eventLog.close();
     await Promise.all([this.upstreams['association-store'].close(), this.upstreams.dispatcher.close()]);

@@ -6,6 +6,8 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createApiKey, createTenant } from '@heddle/access';
 import { KeyCreated, KeyPage, Problem } from '@heddle/contracts';
 
+import { AnswerPurge } from '../src/keys/answer-purge.js';
+
 import { startTestGateway, untilReady } from './harness.js';
 import type { TestGateway } from './harness.js';
 
@@ -146,6 +148,22 @@ describe('keys', () => {
     expect((await keys('POST', admin, '', { ...body, name: 'Other' }, header)).status).toBe(422);
     const rows: unknown = await gateway.dataSource.query('SELECT * FROM access.idempotency_keys');
     expect(JSON.stringify(rows)).not.toContain(made.key);
+  });
+
+  it('leave no answer behind once it is of no use any more', async () => {
+    const { key: admin } = await gateway.key(['admin']);
+    const body = { name: 'Brief', permissions: ['orders:read'] };
+    await keys('POST', admin, '', body, { 'idempotency-key': 'brief' });
+    await gateway.dataSource.query(
+      `UPDATE access.idempotency_keys SET expires_at = now() WHERE key = 'brief'`,
+    );
+
+    await gateway.service.app.get(AnswerPurge).purge();
+
+    const rows: unknown = await gateway.dataSource.query(
+      `SELECT key FROM access.idempotency_keys WHERE key IN ('brief', 'a-1')`,
+    );
+    expect(rows).toEqual([{ key: 'a-1' }]);
   });
 
   it('of one tenant are unknown to another', async () => {

@@ -49,7 +49,7 @@ describe('while what it needs is away', () => {
         expect(answer.status).toBe(503);
         expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(0);
         expect(answer.headers.get('content-type')).toBe('application/problem+json');
-        expect(Problem.parse(await answer.json()).detail).toContain('nothing was accepted');
+        expect(Problem.parse(await answer.json()).detail).toContain('send it again');
       }
       await eventually(async () => expect(await readiness()).toBe(503), { withinMs: 20_000 });
       // Alive all the same: a restart would not help.

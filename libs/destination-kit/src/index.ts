@@ -2,6 +2,7 @@ export { AddressGuard, portOf } from './lib/address-guard.js';
 export type { AddressGuardOptions, ConnectOptions, Endpoint, GuardedScheme } from './lib/address-guard.js';
 export {
   AllowedAddressesSetting,
+  HubAddressesSetting,
   isAllowed,
   isPublic,
   parseAllowedAddresses,

@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Inject, Injectable } from '@nestjs/common';
 import type { BeforeApplicationShutdown } from '@nestjs/common';
 
+import { hasPermission } from '@heddle/access';
 import type { Caller } from '@heddle/access';
 import type { IntegrationTest } from '@heddle/contracts';
 import { appendAudit, inTransaction } from '@heddle/persistence';
@@ -34,9 +35,10 @@ export class TestService implements BeforeApplicationShutdown {
 
   /**
    * Of the newest version, also before anybody has approved it: a sample holds nothing of the tenant's, and a fault
-   * is best found before the review.
+   * is best found before the review. A changed version may hold secrets that whoever changed it does not know and
+   * point them at another host: until it is approved, only who may approve it tests it.
    *
-   * @throws {ProblemError} 404; 409 for an integration that is out of use, or while another test of it is under way.
+   * @throws {ProblemError} 404; 403 for a changed version that waits for approval; 409 for an integration that is out of use, or while another test of it is under way.
    */
   async test(caller: Caller, integrationId: string): Promise<IntegrationTest> {
     const waitMs = this.policy.testWaitMs;
@@ -45,6 +47,12 @@ export class TestService implements BeforeApplicationShutdown {
       if (!found) throw new ProblemError(404, 'there is no such integration');
       if (found.status === 'disabled' || found.status === 'rejected')
         throw new ProblemError(409, `the integration is ${found.status}, nothing is sent for it`);
+      const isKnown = found.version === 1 || found.version === found.approvedVersion;
+      if (!isKnown && !hasPermission(caller, 'integrations:approve'))
+        throw new ProblemError(
+          403,
+          `version ${String(found.version)} waits for approval: until then only a key with integrations:approve tests it`,
+        );
       const begun = await this.tests.begin(tx, found, waitMs);
       if (begun === undefined)
         throw new ProblemError(409, 'another test of this integration is under way', {

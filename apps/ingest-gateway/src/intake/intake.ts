@@ -49,9 +49,13 @@ export class Intake {
       this.loggedAt = now;
       this.unlogged = 0;
     }
-    return new ProblemError(503, 'the request could not be stored durably; nothing was accepted, try again', {
-      headers: { 'retry-after': String(RETRY_AFTER_S) },
-      cause: error,
-    });
+    return new ProblemError(
+      503,
+      'the request could not be stored durably in time: send it again, what was stored of it changes nothing twice',
+      {
+        headers: { 'retry-after': String(RETRY_AFTER_S) },
+        cause: error,
+      },
+    );
   }
 }

@@ -21,7 +21,7 @@ export const ForeignId = z
 export const Sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 
 /** Instant on the wire: ISO 8601 UTC. */
-export const Instant = z.iso.datetime();
+export const Instant = z.iso.datetime().refine((text) => !text.startsWith('0000'), 'there is no year 0');
 
 /** Key of everything that must stay in order for one order. */
 export function orderKey(tenant: string, orderNumber: string): string {

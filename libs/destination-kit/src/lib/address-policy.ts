@@ -40,6 +40,21 @@ export const AllowedAddressesSetting = z
     'Private addresses that deliveries may reach: CIDRs with an optional port, comma-separated. The same for all services.',
   );
 
+/** `HUB_ADDRESSES`: what the hub itself listens on, metrics and health included. */
+export const HubAddressesSetting = z
+  .string()
+  .default('')
+  .transform((list) =>
+    list
+      .split(',')
+      .map((entry) => entry.trim())
+      .filter((entry) => entry !== ''),
+  )
+  .pipe(z.array(z.url({ protocol: /^https?$/ })))
+  .describe(
+    'Addresses of all services of the hub, internal ports included, comma-separated: deliveries never go there, allowed or not.',
+  );
+
 function parseAllowedAddress(entry: string): AllowedAddress {
   const match =
     /^\[([^\]]+)\](?::(\d{1,5}))?$/.exec(entry) ?? // [v6] or [v6]:port

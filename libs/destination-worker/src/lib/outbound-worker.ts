@@ -92,7 +92,7 @@ function assemble<TSettings>(
   const { CONNECT_TIMEOUT_MS: connectTimeoutMs, SILENCE_TIMEOUT_MS: silenceTimeoutMs } = config;
   const guard = new AddressGuard({
     allowed: config.OUTBOUND_ALLOWED_ADDRESSES,
-    ownOrigins: [config.PUBLIC_URL, config.STORE_URL, config.DISPATCHER_URL].filter(
+    ownOrigins: [config.PUBLIC_URL, config.STORE_URL, config.DISPATCHER_URL, ...config.HUB_ADDRESSES].filter(
       (url) => url !== undefined,
     ),
   });

@@ -1,7 +1,7 @@
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { AllowedAddressesSetting } from '@heddle/destination-kit';
+import { AllowedAddressesSetting, HubAddressesSetting } from '@heddle/destination-kit';
 import { kafkaConfig } from '@heddle/messaging';
 import { serviceConfig } from '@heddle/platform';
 import { KeyringSetting, secretsConfig } from '@heddle/secrets';
@@ -29,6 +29,7 @@ export const workerConfig = {
     .transform((url) => url.replace(/\/+$/, ''))
     .describe('Base address that users see: links stand below it, deliveries never go there.'),
   OUTBOUND_ALLOWED_ADDRESSES: AllowedAddressesSetting,
+  HUB_ADDRESSES: HubAddressesSetting,
   ATTEMPT_POOL: z.coerce
     .number()
     .int()

@@ -72,6 +72,10 @@ export function topology(options: TopologyOptions): readonly ServiceBlueprint[] 
       KAFKA_SESSION_TIMEOUT_MS: String(options.sessionTimeoutMs),
     }),
     HOST: '127.0.0.1',
+    HUB_ADDRESSES: [...options.ports.values()]
+      .flatMap(({ port, internalPort }) => [port, internalPort])
+      .map((port) => `http://127.0.0.1:${String(port)}`)
+      .join(','),
     PUBLIC_URL: options.publicUrl,
     SERVICE_TOKEN_KEYS: options.serviceTokenKeys,
     SECRETS_KEY: options.secretsKey,
@@ -96,6 +100,7 @@ export function topology(options: TopologyOptions): readonly ServiceBlueprint[] 
   };
   const worker = (kind: DestinationKind): Environment => ({
     STORE_URL,
+    DISPATCHER_URL: at('dispatcher'),
     OUTBOUND_ALLOWED_ADDRESSES,
     SPOOL_DIR: join(options.spoolDirectory, kind),
     // Files pass through as many short-lived buffers: a small heap drops them early.

@@ -111,7 +111,7 @@ const PROBLEMS: Readonly<Record<number, string>> = {
   415: 'The content type is not JSON.',
   422: 'The `Idempotency-Key` came before with another request.',
   429: "Over the key's rate.",
-  503: 'Not now: nothing was accepted. Try again.',
+  503: 'Not now: try again. What was stored of a request that is sent again changes nothing twice.',
 };
 
 function problemsOf(operation: Operation): readonly number[] {
