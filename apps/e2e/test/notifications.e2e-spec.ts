@@ -140,6 +140,18 @@ describe('what notification lists are told', () => {
     for (const number of numbers) expect(text.match(new RegExp(`Order ${number}`, 'g'))).toHaveLength(1);
   });
 
+  it('is that the integration is off, where the destination is gone', async () => {
+    const integrationId = await integrate('gone', { 'failure-notification-list': FAILURES });
+    catcher.rule = ({ url }) => (url.includes('gone') ? { status: 410 } : undefined);
+    await order('2501');
+
+    await mailsCount('gone', 1);
+    expect(mailsAbout('gone')[0]?.text).toContain('so the integration was disabled');
+    expect(await heddle.admin.expect('GET', `/api/v2/integrations/${integrationId}`)).toMatchObject({
+      status: 'disabled',
+    });
+  });
+
   it('is each success where a list asks for it, after a kill of the dispatcher too', async () => {
     await integrate('office', { 'success-notification-list': SUCCESSES });
     await order('3001');
