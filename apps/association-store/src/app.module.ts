@@ -25,6 +25,7 @@ import { RecipeController } from './recipes/recipe.controller.js';
 import { ReportController } from './reports/report.controller.js';
 import { storeDataSource } from './schema/data-source.js';
 import { SCHEMA } from './schema/migrations.js';
+import { StatusController } from './status/status.controller.js';
 import { PREVIEWS_WITHIN_MS, PreviewSource } from './tickets/preview-source.js';
 import { TicketThreads } from './tickets/ticket-threads.js';
 import { TicketController } from './tickets/ticket.controller.js';
@@ -85,6 +86,7 @@ export class AppModule {
         RecipeController,
         FileController,
         ReportController,
+        StatusController,
         TicketController,
       ],
       providers: [

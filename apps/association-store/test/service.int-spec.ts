@@ -1,6 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
-import { ConversionsReport, OrderPage, OrderWithVersions, TOPIC, ticketPath } from '@heddle/contracts';
+import {
+  ConversionsReport,
+  OrderPage,
+  OrderWithVersions,
+  StoreStatus,
+  TOPIC,
+  ticketPath,
+} from '@heddle/contracts';
 import { runMigrations } from '@heddle/persistence';
 import { traceIdOf } from '@heddle/platform';
 import { createDatabase, eventually } from '@heddle/testing';
@@ -169,6 +176,21 @@ describe('the running store', () => {
     expect([bad.status, await bad.json()]).toMatchObject([400, { errors: [{ code: 'range' }] }]);
     expect((await store.get(`${path}?from=soon&groupBy=hour`)).status).toBe(400);
   });
+
+  it('says how many items wait for their recipe, and how far it is behind', async () => {
+    await store.associate('3001', [['a', 'NEVER-COMES', 1]]);
+    await eventually(async () => {
+      const answer = await store.get('/internal/status');
+      const { waitingForRecipe, lag } = StoreStatus.parse(await answer.json());
+      expect(waitingForRecipe?.items).toBeGreaterThan(0);
+      expect(waitingForRecipe?.oldestAt).not.toBeNull();
+      expect(lag).toEqual({ [TOPIC.orderReceived]: 0, [TOPIC.recipeReceived]: 0 });
+    }, WITHIN);
+    const other = await store.get('/internal/status', { tenant: 'other' });
+    expect(await other.json()).toMatchObject({ waitingForRecipe: { items: 0, oldestAt: null } });
+    expect((await store.get('/internal/status', { permissions: ['recipes:read'] })).status).toBe(403);
+    expect((await store.getBare('/internal/status')).status).toBe(401);
+  }, 30_000);
 
   it('names every fault of a query, and knows nothing of what is not there', async () => {
     const bad = await store.get('/api/v2/orders?limit=0&status=lost&colour=red');

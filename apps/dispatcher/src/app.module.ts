@@ -32,6 +32,7 @@ import { OfferRepository } from './offers/offer.repository.js';
 import { SealedSettings } from './offers/sealed-settings.js';
 import { dispatcherDataSource } from './schema/data-source.js';
 import { SCHEMA } from './schema/schema.js';
+import { StatusController } from './status/status.controller.js';
 import { TestRepository } from './tests/test.repository.js';
 import { TestService } from './tests/test.service.js';
 import {
@@ -80,6 +81,7 @@ export class AppModule {
         TriggerController,
         BulkController,
         AuditController,
+        StatusController,
       ],
       providers: [
         { provide: DATA_SOURCE, useValue: dataSource },

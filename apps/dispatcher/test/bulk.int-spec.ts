@@ -254,6 +254,17 @@ describe('a bulk trigger', () => {
     expect(await made(bulkId)).toEqual(['DRIVE-002']);
   });
 
+  it('leaves mails to notification lists alone', async () => {
+    await bench.integration({ ...WIDE, failureList: 'ops@factory.example' });
+    await failOrders(1);
+    expect((await bench.notices.notify()).made).toHaveLength(1);
+    await failAll();
+    expect(await count(FAILED)).toBe(1);
+    const { bulkId } = await create(FAILED);
+    expect(await runToEnd(bulkId)).toMatchObject({ count: 1, done: 1, skipped: 0 });
+    expect(await made(bulkId)).toEqual(['1']);
+  });
+
   it('sends what is missing alone where that is asked', async () => {
     await bench.integration(WIDE);
     await bench.say('order.submitted', numbered(1));

@@ -1,6 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 
-import { BulkTrigger, BulkTriggerAnswer, BulkTriggerPreview, DeliveryPage } from '@heddle/contracts';
+import {
+  BulkTrigger,
+  BulkTriggerAnswer,
+  BulkTriggerPreview,
+  DeliveryPage,
+  HubStatus,
+} from '@heddle/contracts';
 import type { DeliverySummary } from '@heddle/contracts';
 import { Heddle, HookCatcher, createIntegration, eventually } from '@heddle/testing';
 
@@ -124,6 +130,15 @@ describe('three hundred deliveries that failed at a dead destination', () => {
     }, WITHIN);
     expect(await bulk(bulkId)).toEqual(cancelled);
     expect(await deliveriesOf(bulkId)).toHaveLength(cancelled.done);
+  });
+
+  it('are counted in the status of the hub, with what became of them', async () => {
+    const status = HubStatus.parse(await heddle.client.expect('GET', '/api/v2/status'));
+    expect(status.lastDay?.failed).toBeGreaterThanOrEqual(ORDERS);
+    expect(status.lastDay?.succeeded).toBeGreaterThanOrEqual(ORDERS);
+    expect(status).toMatchObject({ deliveries: {}, breakers: [], waitingForRecipe: { items: 0 } });
+    expect(Object.keys(status.lag.dispatcher ?? {})).toContain('delivery.attempted');
+    expect(Object.keys(status.lag['association-store'] ?? {})).toContain('order.received');
   });
 
   it('are sent to nobody who has no key or asks for no filter', async () => {

@@ -24,6 +24,7 @@ import { AnswerPurge } from './keys/answer-purge.js';
 import { KeyController } from './keys/key.controller.js';
 import { Lifecycle } from './lifecycle.js';
 import { RecipeController } from './recipes/recipe.controller.js';
+import { StatusController } from './status/status.controller.js';
 import { UPSTREAMS, Upstream } from './upstream/upstream.js';
 
 export interface GatewayParts {
@@ -49,6 +50,7 @@ export class AppModule {
         RecipeController,
         KeyController,
         AuditController,
+        StatusController,
       ],
       providers: [
         { provide: CONFIG, useValue: config },

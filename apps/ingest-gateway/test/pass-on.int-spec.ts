@@ -3,7 +3,7 @@ import { decodeJwt } from 'jose';
 
 import { createTenant, setRecipeAccess } from '@heddle/access';
 import type { AuditEntry } from '@heddle/contracts';
-import { AuditPage, Problem } from '@heddle/contracts';
+import { AuditPage, HubStatus, Problem } from '@heddle/contracts';
 
 import { TENANT, startTestGateway, untilReady } from './harness.js';
 import type { TestGateway } from './harness.js';
@@ -210,6 +210,45 @@ describe('what other services own', () => {
     expect(paged).toEqual(whole.items);
     expect((await call('/api/v2/audit?cursor=nonsense')).status).toBe(400);
   });
+
+  it('the status is one, with null for what a service does not say', async () => {
+    const dispatcher = {
+      deliveries: { waiting: 1, ready: 2, 'in-flight': 3, retrying: 4, oldestWaitingAt: null },
+      lastDay: { succeeded: 5, failed: 6, superseded: 7, cancelled: 8 },
+      breakers: [],
+      lag: { 'order.submitted': 9 },
+    };
+    gateway.dispatcher.answer = () => ({ status: 200, body: JSON.stringify(dispatcher) });
+    gateway.store.answer = () => ({
+      status: 200,
+      body: JSON.stringify({ waitingForRecipe: null, lag: { 'order.received': 1 } }),
+    });
+    const status = async (): Promise<unknown> => {
+      const answer = await call('/api/v2/status');
+      expect(answer.status).toBe(200);
+      return HubStatus.strict().parse(await answer.json());
+    };
+    const { lag, ...rest } = dispatcher;
+    expect(await status()).toEqual({
+      ...rest,
+      waitingForRecipe: null,
+      lag: { dispatcher: lag, 'association-store': { 'order.received': 1 } },
+    });
+    expect(gateway.dispatcher.seen[0]).toMatchObject({ method: 'GET', url: '/internal/status' });
+
+    gateway.dispatcher.answer = () => ({ status: 500, body: '{}' });
+    gateway.store.answer = () => 'hang';
+    expect(await status()).toEqual({
+      deliveries: null,
+      lastDay: null,
+      breakers: null,
+      waitingForRecipe: null,
+      lag: { dispatcher: null, 'association-store': null },
+    });
+    const { key: writer } = await gateway.key(['order-tracking']);
+    const denied = await call('/api/v2/status', { headers: { authorization: `Bearer ${writer}` } });
+    expect(denied.status).toBe(403);
+  }, 15_000);
 
   it('recipes are read by anybody while they are open and there is one tenant', async () => {
     gateway.store.answer = ({ method, headers }) =>

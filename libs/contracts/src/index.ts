@@ -130,6 +130,7 @@ export {
   MAX_REPORT_DAYS,
   MAX_REPORT_GROUPS,
 } from './lib/http/reports.http.js';
+export { DispatcherStatus, HubStatus, MAX_BREAKERS, StoreStatus } from './lib/http/status.http.js';
 export {
   BulkTrigger,
   BulkTriggerAnswer,

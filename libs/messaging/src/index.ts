@@ -16,6 +16,7 @@ export type {
   PartitionChunk,
   ReceivedEvent,
 } from './lib/events.js';
+export { readConsumerLag } from './lib/group-progress.js';
 export { kafkaConfig, kafkaOptions } from './lib/kafka-config.js';
 export type { KafkaConfig, KafkaOptions } from './lib/kafka-config.js';
 export { KafkaPublisher } from './lib/kafka-publisher.js';

@@ -24,5 +24,5 @@ export type { OutboxRow, RefusedRow } from './lib/outbox.js';
 export { deleteInBatches } from './lib/purge.js';
 export type { Purge } from './lib/purge.js';
 export { SchemaWatch } from './lib/schema-watch.js';
-export { execute, inTransaction, query } from './lib/transaction.js';
+export { execute, inTransaction, query, queryWithin } from './lib/transaction.js';
 export type { Tx } from './lib/transaction.js';

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { eventually } from '@heddle/testing';
 
-import { DatabaseError, execute, faultOf, inTransaction, query } from '../src/index.js';
+import { DatabaseError, execute, faultOf, inTransaction, query, queryWithin } from '../src/index.js';
 import { poolOf } from '../src/lib/data-source.js';
 
 import { aDatabase } from './support.js';
@@ -204,6 +204,16 @@ describe('inTransaction', () => {
       idle_in_transaction_session_timeout: '15000',
       TimeZone: 'UTC',
     });
+  });
+
+  it('gives up a statement that may only take so long, and leaves its connection as it was', async () => {
+    const { dataSource } = database;
+    expect(await queryWithin(dataSource, 50, 'SELECT pg_sleep(5)')).toBeUndefined();
+    expect(await queryWithin(dataSource, 5_000, 'SELECT 1 AS one')).toEqual([{ one: 1 }]);
+    const fault = await rejectionOf(queryWithin(dataSource, 5_000, 'SELECT nothing'));
+    expect(fault).toMatchObject({ sqlState: '42703' });
+    expect(await query(dataSource, 'SHOW statement_timeout')).toEqual([{ statement_timeout: '15s' }]);
+    await expectNothingTaken();
   });
 
   it('makes a caller wait for a connection, and not for ever', async () => {

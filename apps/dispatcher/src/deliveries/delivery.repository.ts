@@ -47,6 +47,9 @@ type AttemptRow = Omit<DeliveryDetails['attempts'][number], 'startedAt' | 'finis
 const HELD = `CASE WHEN d.state <> 'ready' THEN NULL WHEN i.status = 'paused' THEN 'paused'
   WHEN f.probe_at IS NOT NULL THEN 'breaker' END`;
 
+/** As its reader sees it. */
+export const SHOWN_STATE = `CASE WHEN (${HELD}) IS NULL THEN d.state ELSE 'waiting' END`;
+
 /** What the conditions of a filter are about. */
 export const DELIVERIES = `dispatcher.deliveries d
   JOIN dispatcher.integrations i ON i.integration_id = d.integration_id
@@ -58,7 +61,7 @@ const SUMMARY = `SELECT d.delivery_id AS "deliveryId", d.integration_id AS "inte
       THEN json_build_object('integrationId', n.integration_id, 'kind', n.kind) END AS notification,
     d.kind,
     d.subject, d.order_number AS "orderNumber", d.order_id AS "orderId", d.recipe_ids AS "recipeIds", d.version,
-    CASE WHEN (${HELD}) IS NULL THEN d.state ELSE 'waiting' END AS state,
+    ${SHOWN_STATE} AS state,
     coalesce(d.reason, ${HELD}) AS reason, d.attempts, d.code, d.repeats, d.accepted_at AS "acceptedAt",
     d.next_attempt_at AS "nextAttemptAt", d.created_at AS "createdAt", d.updated_at AS "updatedAt",
     d.finished_at AS "finishedAt"

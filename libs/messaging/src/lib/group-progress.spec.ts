@@ -3,7 +3,7 @@ import { eventually } from '@heddle/testing';
 import { pino } from 'pino';
 import { Registry } from 'prom-client';
 
-import { GroupProgress } from './group-progress.js';
+import { GroupProgress, readConsumerLag } from './group-progress.js';
 import type { Offsets, OffsetSource } from './offset-reader.js';
 
 const POLL_MS = 20;
@@ -96,6 +96,11 @@ describe('GroupProgress', () => {
     await afterPolls(4);
     expect(followed.caughtUpSince('t')).toBeUndefined();
     expect(await metrics.getSingleMetricAsString('heddle_consumer_lag_messages')).toContain('{topic="t"} 10');
+    expect(await readConsumerLag(metrics)).toEqual({ t: 10 });
+  });
+
+  it('says nothing of a lag that nobody has asked for', async () => {
+    expect(await readConsumerLag(new Registry())).toEqual({});
   });
 
   it('calls a group caught up on an empty topic that it never committed on', async () => {

@@ -1,7 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
 import type { Logger } from 'pino';
-import type { Counter, Gauge, Registry } from 'prom-client';
+import { Gauge } from 'prom-client';
+import type { Counter, Registry } from 'prom-client';
 
 import { kafkaErrorType } from './kafka-error.js';
 import { Metrics } from './metrics.js';
@@ -16,6 +17,7 @@ export interface GroupProgressOptions {
   readonly pollMs?: number;
 }
 
+const LAG = 'heddle_consumer_lag_messages';
 const POLL_MS = 2_000;
 /** Retention takes hours: its edge is asked for in every so many polls. */
 const POLLS_PER_LOW = 10;
@@ -35,6 +37,14 @@ interface TopicProgress {
   polledAt: number;
   caughtUpSince: number | undefined;
   readonly overtaken: Set<number>;
+}
+
+/** Messages that the group of this process has not committed yet, by topic; topics that were not asked for yet are missing. */
+export async function readConsumerLag(metrics: Registry): Promise<Record<string, number>> {
+  const gauge = metrics.getSingleMetric(LAG);
+  if (!(gauge instanceof Gauge)) return {};
+  const { values } = await gauge.get();
+  return Object.fromEntries(values.map(({ labels, value }) => [String(labels['topic']), value]));
 }
 
 /**
@@ -57,11 +67,7 @@ export class GroupProgress {
   constructor(private readonly options: GroupProgressOptions) {
     this.pollMs = options.pollMs ?? POLL_MS;
     const metrics = new Metrics(options.metrics);
-    this.lag = metrics.gauge(
-      'heddle_consumer_lag_messages',
-      'Messages that the group has not committed yet.',
-      ['topic'],
-    );
+    this.lag = metrics.gauge(LAG, 'Messages that the group has not committed yet.', ['topic']);
     this.overtaken = metrics.counter(
       'heddle_consumer_retention_overtaken_total',
       'Partitions whose retention deleted messages before the group had read them.',

@@ -60,6 +60,30 @@ export async function query<T>(
   return await withConnection(dataSource, async (client) => (await run(client, sql, params)).rows as T[]);
 }
 
+const QUERY_CANCELED = '57014';
+
+/**
+ * One statement by itself that may only take so long.
+ *
+ * @returns undefined when it took longer.
+ */
+export async function queryWithin<T>(
+  dataSource: DataSource,
+  withinMs: number,
+  sql: string,
+  params?: readonly unknown[],
+): Promise<T[] | undefined> {
+  try {
+    return await inTransaction(dataSource, async (tx) => {
+      tx.post(`SET LOCAL statement_timeout = ${String(Math.trunc(withinMs))}`);
+      return await tx.query<T>(sql, params);
+    });
+  } catch (error) {
+    if (error instanceof DatabaseError && error.sqlState === QUERY_CANCELED) return undefined;
+    throw error;
+  }
+}
+
 /** One statement by itself. @returns the number of rows that it touched. */
 export async function execute(
   dataSource: DataSource,

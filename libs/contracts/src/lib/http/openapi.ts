@@ -12,6 +12,7 @@ import type { Operation, OperationAnswer } from './operations.js';
 import { OrderDetails, OrderView } from './orders.http.js';
 import { Fault, Problem } from './problem.js';
 import { ConversionsReport } from './reports.http.js';
+import { HubStatus } from './status.http.js';
 import { BulkTrigger } from './triggers.http.js';
 
 /** What gets a name of its own in the document. */
@@ -22,6 +23,7 @@ const named = {
   DeliveryDetails,
   DeliverySummary,
   Fault,
+  HubStatus,
   IntegrationVersionView,
   IntegrationView,
   KeyCreated,

@@ -33,6 +33,7 @@ import {
   UploadedFile,
 } from './recipes.http.js';
 import { ConversionsQuery, ConversionsReport, MAX_REPORT_DAYS } from './reports.http.js';
+import { HubStatus } from './status.http.js';
 import {
   BulkTrigger,
   BulkTriggerAnswer,
@@ -424,7 +425,8 @@ const deliveries = [
       'Takes the filters of `GET /api/v2/deliveries`. Each order or recipe goes once, at its newest version, to each ' +
       'integration of which some delivery matches, however many do; deliveries that are made after the call are left ' +
       'alone. New deliveries are made at `perSecond`, oldest first, and have the `bulkId` as their `triggerId`. What can ' +
-      'go nowhere at its turn, as its integration is disabled or its order cancelled, is skipped. `dryRun` only counts.',
+      'go nowhere at its turn, as its integration is disabled or its order cancelled, is skipped; mails to notification ' +
+      'lists are left alone. `dryRun` only counts.',
     owner: 'dispatcher',
     permission: 'deliveries:trigger',
     body: json(BulkTriggerRequest, {
@@ -671,6 +673,19 @@ const operational = [
     permission: 'admin',
     query: AuditQuery,
     success: { 200: { description: 'Newest first.', schema: AuditPage } },
+  },
+  {
+    id: 'getStatus',
+    method: 'GET',
+    path: '/api/v2/status',
+    tag: 'Operations',
+    summary:
+      'How the hub does: what is open, what waits, which breakers are open, how far services are behind',
+    description:
+      'Parts of a service that does not answer are null. Cheap enough to be asked every few seconds.',
+    owner: 'ingest-gateway',
+    permission: 'orders:read',
+    success: { 200: { description: 'The status.', schema: HubStatus } },
   },
   {
     id: 'getOpenApi',
