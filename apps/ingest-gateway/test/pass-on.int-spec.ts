@@ -128,6 +128,7 @@ describe('what other services own', () => {
       trigger: 'order.submitted',
       eventId: UID,
       triggerId: null,
+      notification: null,
       orderUid: UID,
       orderNumber: '1',
       orderId: null,
