@@ -139,7 +139,13 @@ describe('the report of conversions', () => {
       detail: 'a report covers at most 400 days',
     });
     await expect(report({ from: '2026-02-01', to: '2026-01-01' })).rejects.toMatchObject({ status: 400 });
-    for (const bad of [{ from: 'yesterday' }, { to: '2026-02-30' }, { groupBy: 'hour' }, { colour: 'red' }])
+    for (const bad of [
+      { from: 'yesterday' },
+      { to: '2026-02-30' },
+      { from: '0000-01-01' },
+      { groupBy: 'hour' },
+      { colour: 'red' },
+    ])
       expect(ConversionsQuery.safeParse(bad).success).toBe(false);
   });
 

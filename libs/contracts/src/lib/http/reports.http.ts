@@ -12,7 +12,10 @@ export const DEFAULT_REPORT_DAYS = 30;
 export const MAX_REPORT_GROUPS = 1_000;
 
 /** A day, or an instant; days are those of UTC. */
-const Moment = z.union([z.iso.date(), Instant], 'must be a day (2026-01-31) or an instant in UTC');
+const Moment = z.union(
+  [z.iso.date().refine((text) => !text.startsWith('0000'), 'there is no year 0'), Instant],
+  'must be a day (2026-01-31) or an instant in UTC',
+);
 
 /** `GET /api/v2/reports/conversions`. */
 export const ConversionsQuery = z.strictObject({
