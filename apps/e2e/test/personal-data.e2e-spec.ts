@@ -3,7 +3,7 @@ import { join } from 'node:path';
 
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 
-import { topicCatalogue } from '@heddle/contracts';
+import { deadLetterTopic, topicCatalogue } from '@heddle/contracts';
 import { Heddle, eventually } from '@heddle/testing';
 
 import { HubData } from '../src/hub-data.js';
@@ -59,45 +59,65 @@ describe('personal data of an association or a cancel', () => {
     ]) {
       expect((await heddle.client.call('POST', '/api/v2/recipe/order', body)).status).toBe(400);
     }
-    const broken = await fetch(
-      new URL(`/api/v2/recipe/order?apikey=x&email=${encodeURIComponent(PLANTED[1])}`, heddle.baseUrl),
-      {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: `[{"customer": "${PLANTED[0]}", `,
-      },
-    );
-    expect(broken.status).toBe(401);
-    await eventually(async () => expect(await readdir(heddle.sftpDirectory)).toHaveLength(1), {
-      withinMs: 20_000,
-    });
+    for (const [key, status] of [
+      ['x', 401],
+      [heddle.clientKey, 400],
+    ] as const) {
+      const broken = await fetch(
+        new URL(`/api/v2/recipe/order?apikey=${key}&email=${encodeURIComponent(PLANTED[1])}`, heddle.baseUrl),
+        {
+          method: 'POST',
+          headers: { 'content-type': 'application/json' },
+          body: `[{"customer": "${PLANTED[0]}", `,
+        },
+      );
+      expect(broken.status).toBe(status);
+    }
+    await arrived('P1_ID_P1-1_R_PII-1_Recipe.json');
     await heddle.client.expect('POST', '/api/v2/order/cancel', [
       withPersonalData({ orderNumber: 'P1', orderId: 'P1-1', reason: `asked by ${PLANTED[0]}` }),
     ]);
-    await eventually(async () => expect(await readdir(heddle.sftpDirectory)).toHaveLength(2), {
-      withinMs: 20_000,
-    });
+    await arrived('P1_ID_P1-1_Cancelled.json');
 
-    const places = [...(await topics()), ...(await tables()), ...(await logs()), ...(await files())];
+    const kinds = {
+      topics: await topics(),
+      tables: await tables(),
+      logs: await logs(),
+      files: await files(),
+    };
 
-    expect(places.some(([, text]) => text.includes('P1-1'))).toBe(true);
-    const leaks = places.flatMap(([place, text]) =>
-      PLANTED.filter((planted) => text.includes(planted)).map((planted) => `${planted} in ${place}`),
-    );
+    // What has to be there is seen in each kind of place, so that none of them is empty or unread.
+    const seen = { topics: 'P1-1', tables: 'P1-1', logs: '"service":"ingest-gateway"', files: 'PII-1' };
+    for (const kind of ['topics', 'tables', 'logs', 'files'] as const) {
+      expect([kind, kinds[kind].some(([, text]) => text.includes(seen[kind]))]).toEqual([kind, true]);
+    }
+    const leaks = Object.values(kinds)
+      .flat()
+      .flatMap(([place, text]) =>
+        PLANTED.filter((planted) => text.includes(planted)).map((planted) => `${planted} in ${place}`),
+      );
     expect(leaks).toEqual([]);
   });
+
+  async function arrived(name: string): Promise<void> {
+    await eventually(async () => expect(await readdir(heddle.sftpDirectory)).toContain(name), {
+      withinMs: 20_000,
+    });
+  }
 
   type Place = readonly [name: string, text: string];
 
   async function topics(): Promise<readonly Place[]> {
     const data = new HubData(heddle);
     const found = await Promise.all(
-      topicCatalogue.map(async ({ name }) =>
-        (await data.read(name)).map(({ headers, value, key }): Place => [
-          name,
-          `${key ?? ''}${JSON.stringify(headers)}${Buffer.from(value).toString()}`,
-        ]),
-      ),
+      topicCatalogue
+        .flatMap(({ name }) => [name, deadLetterTopic(name)])
+        .map(async (name) =>
+          (await data.read(name)).map(({ headers, value, key }): Place => [
+            name,
+            `${key ?? ''}${JSON.stringify(headers)}${Buffer.from(value).toString()}`,
+          ]),
+        ),
     );
     return found.flat();
   }

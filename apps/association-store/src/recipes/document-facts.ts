@@ -10,16 +10,15 @@ import { manifestOf, sha256Of, textIn } from './manifest.js';
  * topic finds its message among the dead letters.
  */
 export function factsOf({ recipeId, document: text }: RecipeReceivedV1, publicUrl: URL): DocumentFacts {
-  let isExact = true;
-  const document = JSON.parse(text, (_name, value: unknown, context?: { readonly source?: string }) => {
-    if (Number.isInteger(value) && !Number.isSafeInteger(value) && context?.source !== undefined)
-      isExact = false;
+  const inexact: unknown[] = [];
+  const document = JSON.parse(text, (_name, value: unknown) => {
+    if (Number.isInteger(value) && !Number.isSafeInteger(value)) inexact.push(value);
     return value;
   }) as unknown;
   const textSha256 = sha256Of(text);
   return {
     // Integers beyond 2^53 look alike once they are parsed: then only the same text is the same document.
-    sha256: isExact ? sha256Of(canonicalize(document) ?? '') : textSha256,
+    sha256: inexact.length === 0 ? sha256Of(canonicalize(document) ?? '') : textSha256,
     textSha256,
     name: textIn(document, 'name') ?? null,
     styleCode: textIn(document, 'styleCode') ?? null,

@@ -56,6 +56,8 @@ export class Heddle {
     readonly filesDirectory: string,
     readonly admin: HubClient,
     readonly client: HubClient,
+    /** Of {@link client}. */
+    readonly clientKey: string,
     private readonly dropDatabase: () => Promise<void>,
   ) {}
 
@@ -137,6 +139,7 @@ export class Heddle {
     await createTenant(command, 'factory-one');
     const keyOf = (name: string): Promise<string> =>
       createKey(command, { tenant: 'factory-one', name, permissions: [...PERMISSIONS] });
+    const clientKey = await keyOf('orders');
     const heddle = new Heddle(
       directory,
       baseUrl,
@@ -150,7 +153,8 @@ export class Heddle {
       files,
       filesDirectory,
       new HubClient(baseUrl, await keyOf('administration')),
-      new HubClient(baseUrl, await keyOf('orders')),
+      new HubClient(baseUrl, clientKey),
+      clientKey,
       () => database.drop(),
     );
     try {
