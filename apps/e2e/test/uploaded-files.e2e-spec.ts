@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 
-import { UploadedFile } from '@heddle/contracts';
+import { RecipePage, UploadedFile } from '@heddle/contracts';
 import { Heddle, eventually } from '@heddle/testing';
 import type { HubClient } from '@heddle/testing';
 
@@ -61,6 +61,11 @@ describe('files that are uploaded', () => {
     }, WITHIN);
     expect(name).toMatch(/Front_stitches-[0-9a-f]{8}\.dst$/);
     expect((await content(name)).equals(bytes)).toBe(true);
+
+    const listed = await heddle.client.expect('GET', '/api/v2/recipes?search=UPLOAD-1&ordered=true');
+    expect(RecipePage.parse(listed).items).toMatchObject([
+      { recipeId: 'UPLOAD-1', name: 'Team Cap', version: 2, uploadedFiles: 1, ordered: true },
+    ]);
 
     const etag = `"${sha256}"`;
     const part = await call('GET', pathOf('UPLOAD-1', 'Front stitches.dst'), {

@@ -80,7 +80,8 @@ export function manifestOf(document: unknown, recipe: RecipeText, publicUrl: URL
   return files;
 }
 
-function recipeUrl(publicUrl: URL, recipeId: string, type: 'json' | 'pdf'): string {
+/** Where anybody reads the recipe, as far as the hub lets them. */
+export function recipeUrl(publicUrl: URL, recipeId: string, type: 'json' | 'pdf'): string {
   return `${publicUrl.href.replace(/\/+$/, '')}/recipe/${recipeId}.${type}`;
 }
 

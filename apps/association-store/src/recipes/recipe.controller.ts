@@ -3,15 +3,16 @@ import type { FastifyReply } from 'fastify';
 import { DataSource } from 'typeorm';
 
 import { Caller, RequirePermission, ServiceTokenGuard } from '@heddle/access';
-import { RecipeId, TicketQuery } from '@heddle/contracts';
-import type { TicketPaper } from '@heddle/contracts';
+import { RecipeId, RecipesQuery, TicketQuery } from '@heddle/contracts';
+import type { RecipeView, TicketPaper } from '@heddle/contracts';
 import { DatabaseProblemFilter } from '@heddle/persistence';
 import { ProblemError, isUnchanged, parseInput } from '@heddle/platform';
 
 import { sendTicket } from '../tickets/ticket.controller.js';
 import { TicketService } from '../tickets/ticket.service.js';
-import { TICKET_PAPER } from '../tokens.js';
+import { PUBLIC_URL, TICKET_PAPER } from '../tokens.js';
 
+import { listRecipes } from './recipe.queries.js';
 import { findDocument } from './recipe.repository.js';
 import type { StoredDocument } from './recipe.repository.js';
 
@@ -29,7 +30,17 @@ export class RecipeController {
     private readonly dataSource: DataSource,
     private readonly tickets: TicketService,
     @Inject(TICKET_PAPER) private readonly paper: TicketPaper,
+    @Inject(PUBLIC_URL) private readonly publicUrl: URL,
   ) {}
+
+  @Get('api/v2/recipes')
+  async list(
+    @Caller() { tenant, channel }: Caller,
+    @Query() query: unknown,
+  ): Promise<{ items: RecipeView[]; nextCursor: string | null }> {
+    const asked = parseInput(RecipesQuery, query, '?');
+    return await listRecipes(this.dataSource, { tenant, channel }, asked, this.publicUrl);
+  }
 
   /** The newest version. */
   @Get('recipe/:file')

@@ -5,7 +5,7 @@ import { SCHEMA } from '../schema/migrations.js';
 import { assertAllThere } from '../orders/order.repository.js';
 import type { RecipeName } from '../orders/order.repository.js';
 
-import type { RecipeFoldResult, RecipeHead } from './fold-recipes.js';
+import type { RecipeChange, RecipeFoldResult, RecipeHead } from './fold-recipes.js';
 
 /** A recipe whose row this transaction has locked. */
 export interface LockedRecipe extends RecipeHead {
@@ -45,9 +45,14 @@ export function writeRecipes(tx: Tx, { heads, changes }: RecipeFoldResult, now: 
   tx.post(
     `UPDATE ${SCHEMA}.recipes AS r
      SET version = i.version, sha256 = i.sha256, last_offset = i.last_offset, files = coalesce(i.files, r.files),
-         updated_at = CASE WHEN i.files IS NULL THEN r.updated_at ELSE $2 END
+         updated_at = CASE WHEN i.files IS NULL THEN r.updated_at ELSE $2 END,
+         channel = coalesce(i.channel, r.channel), temporary = coalesce(i.temporary, r.temporary),
+         name = CASE WHEN i.files IS NULL THEN r.name ELSE i.name END,
+         style_code = CASE WHEN i.files IS NULL THEN r.style_code ELSE i.style_code END,
+         saved_at = coalesce(r.saved_at, i.saved_at)
      FROM json_to_recordset($1) AS i (
-       tenant text, recipe_id text, version integer, sha256 text, last_offset bigint, files json)
+       tenant text, recipe_id text, version integer, sha256 text, last_offset bigint, files json, channel text,
+       temporary boolean, name text, style_code text, saved_at timestamptz)
      WHERE r.tenant = i.tenant AND r.recipe_id = i.recipe_id`,
     [
       JSON.stringify(
@@ -57,7 +62,7 @@ export function writeRecipes(tx: Tx, { heads, changes }: RecipeFoldResult, now: 
           version,
           sha256,
           last_offset: String(lastOffset),
-          ...(newest !== undefined && { files: newest.message.facts.files }),
+          ...(newest !== undefined && listedFacts(newest.message)),
         })),
       ),
       now,
@@ -89,6 +94,17 @@ export function writeRecipes(tx: Tx, { heads, changes }: RecipeFoldResult, now: 
       now,
     ],
   );
+}
+
+function listedFacts({ data, facts }: RecipeChange['message']): object {
+  return {
+    files: facts.files,
+    channel: data.channel,
+    temporary: data.temporary,
+    name: facts.name,
+    style_code: facts.styleCode,
+    saved_at: data.acceptedAt,
+  };
 }
 
 /**

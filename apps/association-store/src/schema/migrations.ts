@@ -191,6 +191,34 @@ const CreateFiles = migration(
   `,
 );
 
+const ListRecipes = migration(
+  'ListRecipes1763700000007',
+  `
+  -- Of the newest version, but saved_at, which is when the first one came: what recipes are listed by.
+  ALTER TABLE ${SCHEMA}.recipes
+    ADD COLUMN channel    text COLLATE "C",
+    ADD COLUMN name       text,
+    ADD COLUMN style_code text COLLATE "C",
+    ADD COLUMN temporary  boolean,
+    ADD COLUMN saved_at   timestamptz;
+  UPDATE ${SCHEMA}.recipes r
+  SET channel = newest.channel, temporary = newest.temporary, style_code = newest.style_code,
+      saved_at = first.accepted_at,
+      name = CASE WHEN json_typeof(newest.document::json -> 'name') = 'string'
+                  THEN btrim(newest.document::json ->> 'name') END
+  FROM ${SCHEMA}.recipe_versions newest
+  JOIN ${SCHEMA}.recipe_versions first
+    ON first.tenant = newest.tenant AND first.recipe_id = newest.recipe_id AND first.version = 1
+  WHERE newest.tenant = r.tenant AND newest.recipe_id = r.recipe_id AND newest.version = r.version;
+  ALTER TABLE ${SCHEMA}.recipes ADD CHECK ((version = 0) = (saved_at IS NULL));
+  CREATE INDEX recipes_newest ON ${SCHEMA}.recipes (tenant, saved_at, recipe_id) WHERE version > 0;
+  -- Foreign text of any length: an index entry has a limit.
+  CREATE INDEX recipes_by_style ON ${SCHEMA}.recipes (tenant, left(style_code, 128)) WHERE version > 0;
+  CREATE INDEX recipes_by_name ON ${SCHEMA}.recipes (tenant, (left(lower(name), 128) COLLATE "C"))
+    WHERE version > 0;
+  `,
+);
+
 /** Oldest first. */
 export const migrations: readonly MigrationClass[] = [
   CreateOrders,
@@ -200,4 +228,5 @@ export const migrations: readonly MigrationClass[] = [
   CountConversions,
   TakeTurns,
   CreateFiles,
+  ListRecipes,
 ];

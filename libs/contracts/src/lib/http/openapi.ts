@@ -11,6 +11,7 @@ import { operations } from './operations.js';
 import type { Operation, OperationAnswer } from './operations.js';
 import { OrderDetails, OrderView } from './orders.http.js';
 import { Fault, Problem } from './problem.js';
+import { RecipeView } from './recipes.http.js';
 import { ConversionsReport } from './reports.http.js';
 import { HubStatus } from './status.http.js';
 import { BulkTrigger } from './triggers.http.js';
@@ -31,6 +32,7 @@ const named = {
   OrderDetails,
   OrderView,
   Problem,
+  RecipeView,
 };
 
 /** OpenAPI 3.1 of the whole public API, from the same table that the gateway enforces. */

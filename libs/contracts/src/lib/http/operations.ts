@@ -26,7 +26,9 @@ import { paging } from './paging.http.js';
 import {
   MAX_RECIPES_BYTES,
   RecipeDocumentInput,
+  RecipePage,
   RecipesAccepted,
+  RecipesQuery,
   RecipesRequest,
   UploadName,
   UploadQuery,
@@ -213,6 +215,18 @@ const recipes = [
     },
     success: { 202: { description: 'Durable, and readable a moment later.', schema: RecipesAccepted } },
     durable: true,
+  },
+  {
+    id: 'listRecipes',
+    method: 'GET',
+    path: '/api/v2/recipes',
+    tag: 'Recipes',
+    summary: 'Find recipes',
+    description: 'Those that were saved; a key that serves one channel finds those of that channel.',
+    owner: 'association-store',
+    permission: 'recipes:read',
+    query: RecipesQuery,
+    success: { 200: { description: 'Newest first.', schema: RecipePage } },
   },
   {
     id: 'getRecipe',

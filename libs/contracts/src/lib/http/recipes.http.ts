@@ -1,6 +1,8 @@
 import { z } from 'zod';
 
-import { RecipeId, Sha256 } from '../identifiers.js';
+import { Channel, ForeignId, Instant, RecipeId, Sha256 } from '../identifiers.js';
+
+import { QueryFlag, pageOf, paging } from './paging.http.js';
 
 /** Most documents of one request, and the size of one in bytes. Source: wire/drive.md 2.3, architecture section 7. */
 export const MAX_RECIPES = 100;
@@ -80,3 +82,32 @@ export const UploadedFile = z.object({
   sha256: Sha256,
 });
 export type UploadedFile = z.infer<typeof UploadedFile>;
+
+/** `GET /api/v2/recipes`. */
+export const RecipesQuery = z.strictObject({
+  ...paging,
+  search: ForeignId.optional().describe(
+    'The recipe id, the style code, or how the name begins, in upper or lower case.',
+  ),
+  ordered: QueryFlag.optional().describe('With an item of an order that is not cancelled, or without one.'),
+  temporary: QueryFlag.optional(),
+  createdSince: Instant.optional(),
+});
+export type RecipesQuery = z.infer<typeof RecipesQuery>;
+
+/** What a list says of a recipe; its document is read at `location`. */
+export const RecipeView = z.object({
+  recipeId: RecipeId,
+  channel: Channel,
+  name: z.string().nullable(),
+  styleCode: z.string().nullable(),
+  version: z.int().min(1),
+  temporary: z.boolean(),
+  ordered: z.boolean(),
+  uploadedFiles: z.int().min(0),
+  createdAt: Instant,
+  updatedAt: Instant,
+  location: z.string(),
+});
+export type RecipeView = z.infer<typeof RecipeView>;
+export const RecipePage = pageOf(RecipeView);
