@@ -15,6 +15,8 @@ export class ReceivedBytes extends Transform {
     private readonly maxBytes: number,
   ) {
     super();
+    // A client may leave before anybody reads this; an error that nobody listens to would end the process.
+    this.on('error', () => undefined);
     body.once('error', () => this.destroy(cutShort()));
     body.once('close', () => {
       if (!body.readableEnded) this.destroy(cutShort());
