@@ -15,12 +15,24 @@ const PACKAGES = [
   { names: ['typeorm', '@nestjs/typeorm'], only: ['type:persistence', 'scope:service'] },
   { names: ['pdfkit', 'fontkit', 'subset-font', 'bidi-js', 'bwip-js'], only: ['type:pure'] },
   { names: ['piscina'], only: ['scope:service', 'scope:tool'] },
-  { names: ['@flystorage/file-storage', '@flystorage/local-fs'], only: ['scope:service'] },
+  {
+    names: [
+      '@flystorage/aws-s3',
+      '@flystorage/azure-storage-blob',
+      '@flystorage/file-storage',
+      '@flystorage/local-fs',
+    ],
+    only: ['scope:service'],
+  },
   { names: ['nodemailer'], only: ['destination:email'] },
   { names: ['ssh2', 'ssh2-sftp-client'], only: ['destination:sftp', 'type:testing'] },
   // The testing libraries only probe the server that stands in for S3.
-  { names: ['@aws-sdk/client-s3', '@smithy/node-http-handler'], only: ['destination:s3', 'type:testing'] },
-  { names: ['@azure/storage-blob'], only: ['destination:azure-blob', 'type:testing'] },
+  // The association store keeps uploaded files with the same clients.
+  {
+    names: ['@aws-sdk/client-s3', '@smithy/node-http-handler'],
+    only: ['destination:s3', 'type:testing', 'scope:service'],
+  },
+  { names: ['@azure/storage-blob'], only: ['destination:azure-blob', 'type:testing', 'scope:service'] },
 ];
 
 const NEST = ['@nestjs/*'];

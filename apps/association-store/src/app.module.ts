@@ -1,5 +1,3 @@
-import { resolve } from 'node:path';
-
 import { Module } from '@nestjs/common';
 import type { DynamicModule } from '@nestjs/common';
 import { DataSource } from 'typeorm';
@@ -13,8 +11,8 @@ import type { Platform } from '@heddle/platform';
 import type { Config } from './config.js';
 import { FileController } from './files/file.controller.js';
 import { FileService } from './files/file.service.js';
-import { LocalObjectStore } from './files/local-object-store.js';
 import { OBJECT_STORE } from './files/object-store.js';
+import { objectStoreOf } from './files/object-stores.js';
 import { Lifecycle } from './lifecycle.js';
 import { Linker } from './links/linker.js';
 import { StoreMetrics } from './operations/store-metrics.js';
@@ -98,7 +96,7 @@ export class AppModule {
         { provide: PUBLIC_URL, useValue: config.PUBLIC_URL },
         { provide: HISTORY_DAYS, useValue: config.HISTORY_DAYS },
         { provide: WAITING_ALERT_MS, useValue: config.WAITING_ALERT_MS },
-        { provide: OBJECT_STORE, useValue: new LocalObjectStore(resolve(config.FILES_DIR)) },
+        { provide: OBJECT_STORE, useValue: objectStoreOf(config) },
         { provide: UPLOAD_MAX_BYTES, useValue: config.UPLOAD_MAX_BYTES },
         { provide: UNUSED_FILES_DAYS, useValue: config.UNUSED_FILES_DAYS },
         FileService,
