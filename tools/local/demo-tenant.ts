@@ -11,6 +11,16 @@ export const TENANT = 'demo';
 /** Told in the sandbox mailbox what could not be delivered. */
 const OPERATORS = 'ops@demo.example';
 
+export interface DemoKeys {
+  readonly apiKey: string;
+  readonly adminApiKey: string;
+}
+
+export function forgetKeys(state: LocalState): void {
+  delete state.apiKey;
+  delete state.adminApiKey;
+}
+
 /**
  * The tenant and its two keys, made once for each database.
  *
@@ -20,7 +30,7 @@ export async function ensureKeys(
   state: LocalState,
   command: AdminCommand,
   database: string,
-): Promise<{ apiKey: string; adminApiKey: string }> {
+): Promise<DemoKeys> {
   if (state.apiKey !== undefined && state.adminApiKey !== undefined && state.database === database) {
     return { apiKey: state.apiKey, adminApiKey: state.adminApiKey };
   }

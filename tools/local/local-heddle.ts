@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { mkdir, rm } from 'node:fs/promises';
 import { join, relative } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 
 import { DESTINATION_KINDS, topicCatalogue } from '@heddle/contracts';
@@ -19,6 +20,7 @@ import {
   topology,
 } from '@heddle/testing';
 import type {
+  AdminCommand,
   KafkaCluster,
   LocalPostgres,
   ProcessIdentity,
@@ -26,7 +28,8 @@ import type {
   ServicePorts,
 } from '@heddle/testing';
 
-import { TENANT, ensureIntegrations, ensureKeys } from './demo-tenant.js';
+import { TENANT, ensureIntegrations, ensureKeys, forgetKeys } from './demo-tenant.js';
+import type { DemoKeys } from './demo-tenant.js';
 import { readLocalFile } from './local-file.js';
 import type { LocalFile } from './local-file.js';
 import { embeddedKafkaVariables, kafkaFrom, kafkaVariables } from './local-kafka.js';
@@ -56,8 +59,33 @@ export interface LocalOptions {
 const EMBEDDED_PARTITIONS = 4;
 const run = promisify(execFile);
 const READY_MS = 60_000;
+/** It may be killed again while it recovers. */
+const POSTGRES_TRIES = 5;
+const POSTGRES_AGAIN_MS = 500;
 /** Settings of services that a person may give to `npm start`. */
-const PASSED_ON = ['KEY_RATE_PER_SECOND', 'HISTORY_DAYS', 'RECIPE_WAIT_MS', 'SILENCE_MS', 'PUBLIC_HOSTS'];
+const PASSED_ON = [
+  'ATTEMPT_POOL',
+  'ATTEMPT_TIMEOUT_MS',
+  'BREAKER_FIRST_WAIT_MS',
+  'BREAKER_MAX_WAIT_MS',
+  'CONNECT_TIMEOUT_MS',
+  'HISTORY_DAYS',
+  'HOOK_REQUESTS_PER_SECOND',
+  'HOOK_TIMEOUT_MS',
+  'KEY_RATE_PER_SECOND',
+  'MAIL_MAX_BYTES',
+  'MAX_FILE_BYTES',
+  'NODE_EXTRA_CA_CERTS',
+  'OFFER_NOT_AFTER_MS',
+  'PUBLIC_HOSTS',
+  'RECIPE_WAIT_MS',
+  'SHUTDOWN_TIMEOUT_MS',
+  'SILENCE_MS',
+  'SILENCE_TIMEOUT_MS',
+  'SPOOL_MAX_BYTES',
+  'TICKET_PAPER',
+  'WAITING_ALERT_MS',
+];
 function ownIdentity(): ProcessIdentity {
   const identity = identityOf(process.pid);
   if (identity === undefined) throw new Error('the operating system does not tell when a process began');
@@ -175,13 +203,19 @@ export class LocalHeddle {
 
   private async restartPostgres(reason: string): Promise<void> {
     this.screen.say(`the embedded PostgreSQL ended (${reason}): starting it again`);
-    try {
-      await this.postgres?.start();
-      this.screen.say('PostgreSQL is up again');
-    } catch (error) {
-      this.onFatal(
-        `The embedded PostgreSQL could not be started again: ${error instanceof Error ? error.message : String(error)}`,
-      );
+    for (let tries = 1; !this.stopping; tries += 1) {
+      try {
+        await this.postgres?.start();
+        this.screen.say('PostgreSQL is up again');
+        return;
+      } catch (error) {
+        if (tries >= POSTGRES_TRIES) {
+          const why = error instanceof Error ? error.message : String(error);
+          this.onFatal(`The embedded PostgreSQL could not be started again: ${why}`);
+          return;
+        }
+        await delay(POSTGRES_AGAIN_MS * tries);
+      }
     }
   }
 
@@ -222,7 +256,7 @@ export class LocalHeddle {
       });
     }
     const command = { entry: this.entry('ingest-gateway', 'admin'), databaseUrl };
-    const keys = await ensureKeys(state, command, this.databaseIdentity(databaseUrl));
+    const given = await ensureKeys(state, command, this.databaseIdentity(databaseUrl));
     // From here on a crash must not lose the keys: they are shown once.
     await writePrivate(this.path('state.json'), state);
     const allowed = [...sandboxes.allowedAddresses];
@@ -251,7 +285,7 @@ export class LocalHeddle {
     this.local = {
       baseUrl,
       tenant: TENANT,
-      ...keys,
+      ...given,
       kafkaBrokers,
       kafka,
       databaseUrl,
@@ -275,6 +309,8 @@ export class LocalHeddle {
     await Promise.all(this.services.map((service) => service.start()));
     await Promise.all(this.services.map((service) => service.ready(READY_MS)));
     screen.say('all services are ready: orders are accepted');
+    const keys = await this.workingKeys(state, command, given);
+    this.local = { ...this.local, ...keys };
     // After that, as nobody who posts an order has to wait for them.
     await sandboxes.startProcesses((line) => screen.say(line));
     this.local = { ...this.local, sandbox: sandboxes.describe() };
@@ -286,6 +322,22 @@ export class LocalHeddle {
     await this.described;
     const file = relative(options.root, this.path('local.json'));
     showWelcome(screen, this.local, { starts: state.starts, file });
+  }
+
+  /** Somebody may have revoked those of the last start, or made the database anew: then there are new ones. */
+  private async workingKeys(state: LocalState, command: AdminCommand, given: DemoKeys): Promise<DemoKeys> {
+    const { local } = this;
+    if (local === undefined) return given;
+    const calls = await Promise.all([
+      new HubClient(local.baseUrl, given.apiKey).call('GET', '/api/v2/orders?limit=1'),
+      new HubClient(local.baseUrl, given.adminApiKey).call('GET', '/api/v2/integrations?limit=1'),
+    ]);
+    if (!calls.some(({ status }) => status === 401)) return given;
+    this.screen.say('the keys of the last start are not good any more: making new ones');
+    forgetKeys(state);
+    const keys = await ensureKeys(state, command, this.databaseIdentity(local.databaseUrl));
+    await writePrivate(this.path('state.json'), state);
+    return keys;
   }
 
   /** What the services may need of the surroundings, beyond what is decided here. */

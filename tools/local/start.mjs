@@ -4,7 +4,7 @@
  * Node that the lockfile names.
  */
 import { spawn } from 'node:child_process';
-import { statfsSync } from 'node:fs';
+import { existsSync, statfsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -22,6 +22,8 @@ import { FetchError } from '../maven/libraries.mjs';
 const ROOT = resolve(fileURLToPath(new URL('.', import.meta.url)), '../..');
 /** Dependencies, Kafka, the cluster's first data and room to work. */
 const NEEDED_BYTES = 1_500 * 1024 * 1024;
+/** The room to work alone. */
+const NEEDED_WARM_BYTES = 200 * 1024 * 1024;
 
 const startedAt = Date.now();
 const say = (line) =>
@@ -30,11 +32,14 @@ const say = (line) =>
 class StartError extends Error {}
 
 function checkDisk() {
+  const isInstalled = existsSync(resolve(ROOT, 'node_modules')) && existsSync(resolve(ROOT, '.heddle/kafka'));
+  const needed = isInstalled ? NEEDED_WARM_BYTES : NEEDED_BYTES;
   const { bavail, bsize } = statfsSync(ROOT);
-  if (bavail * bsize < NEEDED_BYTES) {
-    const free = Math.round((bavail * bsize) / 1024 / 1024);
-    throw new StartError(`The disk is nearly full (${free} MB free): free at least 1500 MB and start again.`);
-  }
+  if (bavail * bsize >= needed) return;
+  const [free, least] = [bavail * bsize, needed].map((bytes) => Math.round(bytes / 1024 / 1024));
+  throw new StartError(
+    `The disk is nearly full (${free} MB free): free at least ${least} MB and start again.`,
+  );
 }
 
 async function prepare() {
