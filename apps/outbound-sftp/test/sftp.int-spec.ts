@@ -321,7 +321,8 @@ function deniedFolder(): string {
       rmSync(join(folder, '.heddle-denied'));
       return false;
     } catch (error) {
-      return error instanceof Error && 'code' in error && (error.code === 'EACCES' || error.code === 'EPERM');
+      const { code } = error as NodeJS.ErrnoException;
+      return code === 'EACCES' || code === 'EPERM';
     }
   });
   if (denied === undefined) throw new Error('this account may write everywhere');
