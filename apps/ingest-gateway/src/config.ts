@@ -46,6 +46,13 @@ export const Config = z.object({
     .max(1_000_000)
     .default(0)
     .describe('Requests per second that one key may make to one process; 0: no limit.'),
+  BODY_WITHIN_MS: z.coerce
+    .number()
+    .int()
+    .min(100)
+    .max(600_000)
+    .default(30_000)
+    .describe('Longest time that a body may take, and longest pause of an upload, in milliseconds.'),
   PUBLIC_HOSTS: PublicHosts.describe(
     'Whose recipes are read without a key under a host name, host=tenant, comma-separated. Not needed with one tenant.',
   ),

@@ -54,10 +54,10 @@ export async function startGateway(options: GatewayOptions): Promise<RunningServ
       const upstreams = app.get<Upstreams>(UPSTREAMS);
       const keys = app.get(ApiKeys);
       const rate = new KeyRate(config.KEY_RATE_PER_SECOND);
-      configureHttp(app, { platform, keys, rate });
+      configureHttp(app, { platform, keys, rate, bodyWithinMs: config.BODY_WITHIN_MS });
       app.get(Lifecycle).draining.register(fastify);
       registerPassedOn(fastify, upstreams);
-      registerUploads(fastify, upstreams);
+      registerUploads(fastify, upstreams, config.BODY_WITHIN_MS);
       registerOrderRead(fastify, upstreams);
       const linkedFiles = app.get(LinkedFiles);
       linkedFiles.register(fastify);

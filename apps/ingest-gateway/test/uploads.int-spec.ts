@@ -52,7 +52,7 @@ describe('an upload', () => {
     });
     await new Promise<void>((resolve) => store.listen(0, '127.0.0.1', resolve));
     const STORE_URL = `http://127.0.0.1:${String((store.address() as AddressInfo).port)}`;
-    gateway = await startTestGateway({ env: { STORE_URL } });
+    gateway = await startTestGateway({ env: { STORE_URL, BODY_WITHIN_MS: '3000' } });
     ({ key } = await gateway.key(['recipes:write']));
     await untilReady(gateway);
   }, 60_000);
@@ -118,6 +118,32 @@ describe('an upload', () => {
     cut.write(Buffer.alloc(500));
     await eventually(() => expect(arrivals[0]?.sizeBytes).toBe(500), WITHIN);
     cut.destroy();
+    await eventually(() => expect(arrivals[0]).toMatchObject({ isCut: true, sha256: undefined }), WITHIN);
+  });
+
+  it('that falls silent is ended, as is any other body that takes too long', async () => {
+    const send = (method: string, path: string, type: string): Promise<unknown[]> =>
+      new Promise((resolve, reject) => {
+        const slow = request(
+          gateway.url + path,
+          {
+            method,
+            headers: { authorization: `Bearer ${key}`, 'content-type': type, 'content-length': '100' },
+          },
+          (answer) => {
+            answer.resume();
+            resolve([answer.statusCode, answer.headers['content-type'], answer.headers.connection]);
+          },
+        );
+        slow.on('error', reject);
+        slow.write('{"id":');
+      });
+    const expected = [408, 'application/problem+json', 'close'];
+    const answers = await Promise.all([
+      send('PUT', '/api/v2/recipe/R-1/files/a', 'a/b'),
+      send('POST', '/api/v2/recipe', 'application/json'),
+    ]);
+    expect(answers).toEqual([expected, expected]);
     await eventually(() => expect(arrivals[0]).toMatchObject({ isCut: true, sha256: undefined }), WITHIN);
   });
 

@@ -17,7 +17,6 @@ const JSON_TYPE =
   /^application\/(?:[a-z0-9.+-]+\+)?json\s*(?:;\s*charset\s*=\s*"?(?:utf-8|utf8|us-ascii)"?\s*)?$/i;
 
 const HEADERS_WITHIN_MS = 30_000;
-const BODY_WITHIN_MS = 30_000;
 
 /**
  * What every request meets before its handler, in this order: address and method, key, permission, rate, content type,
@@ -25,7 +24,17 @@ const BODY_WITHIN_MS = 30_000;
  */
 export function configureHttp(
   app: NestFastifyApplication,
-  { platform, keys, rate }: { readonly platform: Platform; readonly keys: ApiKeys; readonly rate: KeyRate },
+  {
+    platform,
+    keys,
+    rate,
+    bodyWithinMs,
+  }: {
+    readonly platform: Platform;
+    readonly keys: ApiKeys;
+    readonly rate: KeyRate;
+    readonly bodyWithinMs: number;
+  },
 ): void {
   const fastify = app.getHttpAdapter().getInstance();
   const metrics = app.get(RequestMetrics);
@@ -35,6 +44,7 @@ export function configureHttp(
   fastify.server.headersTimeout = HEADERS_WITHIN_MS;
   fastify.decorateRequest('caller', undefined);
 
+  const slowBodyEnd = endSlowBodies(bodyWithinMs);
   const served = new Set<Operation>();
   fastify.addHook('onRoute', (route) => {
     const [method = ''] = [route.method].flat();
@@ -45,7 +55,7 @@ export function configureHttp(
     route.config = { ...route.config, operation };
     if (operation.body === undefined) return;
     route.bodyLimit = operation.body.maxBytes;
-    route.preParsing = endSlowBody;
+    route.preParsing = slowBodyEnd;
   });
   fastify.addHook('onReady', (done) => {
     const missing = operations.filter((operation) => !served.has(operation)).map(routeOf);
@@ -121,22 +131,24 @@ function wrongAddress(request: FastifyRequest): ProblemError {
 }
 
 /** The server itself leaves time for uploads; a body that is read whole has to come sooner. */
-function endSlowBody(
-  _request: FastifyRequest,
-  _reply: FastifyReply,
-  payload: RequestPayload,
-  done: (error: null, payload: RequestPayload) => void,
-): void {
-  const timer = setTimeout(() => {
-    // Nobody listens any more where the body was refused for another reason.
-    if (payload.listenerCount('error') === 0) return;
-    payload.emit('error', new ProblemError(408, 'the request did not arrive in time'));
-  }, BODY_WITHIN_MS);
-  const stop = (): void => {
-    clearTimeout(timer);
+function endSlowBodies(withinMs: number) {
+  return (
+    _request: FastifyRequest,
+    _reply: FastifyReply,
+    payload: RequestPayload,
+    done: (error: null, payload: RequestPayload) => void,
+  ): void => {
+    const timer = setTimeout(() => {
+      // Nobody listens any more where the body was refused for another reason.
+      if (payload.listenerCount('error') === 0) return;
+      payload.emit('error', new ProblemError(408, 'the request did not arrive in time'));
+    }, withinMs);
+    const stop = (): void => {
+      clearTimeout(timer);
+    };
+    payload.once('end', stop).once('close', stop);
+    done(null, payload);
   };
-  payload.once('end', stop).once('close', stop);
-  done(null, payload);
 }
 
 /** From the head alone. The limit is kept again while the body is read, as a length need not be announced. */

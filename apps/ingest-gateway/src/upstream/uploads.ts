@@ -13,11 +13,13 @@ import { pick, sendOn, upstreamRequest } from './pass-on.js';
 import type { Upstreams } from './upstream.js';
 
 const UPLOAD_HEADERS = ['content-digest', 'content-length', 'content-type'] as const;
-/** Longest pause of whoever sends a file. */
-const SILENCE_MS = 30_000;
 
-/** One route for each upload to another service: bytes of any type, passed on as they come. */
-export function registerUploads(fastify: FastifyInstance, upstreams: Upstreams): void {
+/**
+ * One route for each upload to another service: bytes of any type, passed on as they come.
+ *
+ * @param silenceMs longest pause of whoever sends a file.
+ */
+export function registerUploads(fastify: FastifyInstance, upstreams: Upstreams, silenceMs: number): void {
   // A scope of its own: everywhere else a body is JSON.
   void fastify.register((scope, _options, done) => {
     scope.removeAllContentTypeParsers();
@@ -35,7 +37,7 @@ export function registerUploads(fastify: FastifyInstance, upstreams: Upstreams):
           const answer = await upstream.call({
             ...asked,
             headers: { ...headers, ...pick(request.headers, UPLOAD_HEADERS) },
-            body: passedOn(request),
+            body: passedOn(request, silenceMs),
             ...(operation.patienceMs === undefined ? {} : { silenceMs: operation.patienceMs }),
           });
           return sendOn(reply, answer);
@@ -50,14 +52,17 @@ export function registerUploads(fastify: FastifyInstance, upstreams: Upstreams):
  * The body for the service. Both connections stand for themselves: where the service answers early, whoever sends gets
  * that answer; where the client leaves or falls silent, the service gets no end.
  */
-function passedOn({ raw, body }: FastifyRequest): Readable {
+function passedOn({ raw, body }: FastifyRequest, silenceMs: number): Readable {
   if (!(body instanceof Readable)) return Readable.from([]);
   const bytes = new PassThrough();
   raw.once('close', () => {
     if (!raw.complete) bytes.destroy(new ProblemError(400, 'the body was cut short'));
   });
-  raw.setTimeout(SILENCE_MS, () => {
-    if (!raw.complete) bytes.destroy(new ProblemError(408, 'the body did not arrive in time'));
+  raw.setTimeout(silenceMs, () => {
+    // The rest may never come: the connection is of no use any more.
+    const headers = { connection: 'close' };
+    if (!raw.complete)
+      bytes.destroy(new ProblemError(408, 'the request did not arrive in time', { headers }));
   });
   bytes.once('close', () => {
     raw.setTimeout(0);
