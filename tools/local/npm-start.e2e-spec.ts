@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
-import { IntegrationPage } from '@heddle/contracts';
+import { DESTINATION_KINDS, IntegrationPage, KeyPage } from '@heddle/contracts';
 import {
   HubClient,
   createDatabase,
@@ -193,7 +193,7 @@ describe('npm start', () => {
       await expect(readLocalFile(directory)).rejects.toThrow('No Heddle runs here');
     }, 60_000);
 
-    it('keeps its keys and its one integration at the next start, whatever ports are free then', async () => {
+    it('keeps its keys and its one integration of each kind at the next start, whatever ports are free then', async () => {
       const taken = await listen(Number(new URL(local.databaseUrl).port));
       try {
         command = await start();
@@ -202,11 +202,15 @@ describe('npm start', () => {
         expect(again).toMatchObject({ apiKey: local.apiKey, adminApiKey: local.adminApiKey });
         expect(new URL(again.databaseUrl).port).not.toBe(new URL(local.databaseUrl).port);
         const admin = new HubClient(again.baseUrl, again.adminApiKey);
-        const { items } = IntegrationPage.parse(
-          await admin.expect('GET', '/api/v2/integrations?destination=sftp'),
+        const { items } = IntegrationPage.parse(await admin.expect('GET', '/api/v2/integrations'));
+        expect(new Set(items.map(({ destination }) => destination)).size).toBe(DESTINATION_KINDS.length);
+        expect(items.map(({ status, version }) => `${status} ${String(version)}`)).toEqual(
+          DESTINATION_KINDS.map(() => 'enabled 1'),
         );
-        expect(items).toMatchObject([{ status: 'enabled' }]);
         await followTheScreen(command);
+        const { items: keys } = KeyPage.parse(await admin.expect('GET', '/api/v2/keys'));
+        for (const { id, name } of keys)
+          if (name === 'demo') await admin.call('DELETE', `/api/v2/keys/${id}`);
       } finally {
         await close(taken);
       }
@@ -221,6 +225,16 @@ describe('npm start', () => {
       expect(await command.output()).toMatch(/The embedded Kafka ended \(SIGKILL\) and Heddle cannot go on/);
       await eventually(() => expect(processes.filter(isRunning)).toEqual([]), WITHIN);
     }, 60_000);
+
+    it('makes new keys where somebody has revoked those of the last start', async () => {
+      command = await start();
+      const again = await up(command);
+
+      expect(again.apiKey).not.toBe(local.apiKey);
+      expect(await command.output()).toContain('making new ones');
+      await followTheScreen(command);
+      await command.interrupt();
+    }, 120_000);
   });
 
   describe('with a Kafka and a PostgreSQL that are there already', () => {
