@@ -134,6 +134,15 @@ describe('keys', () => {
     expect((await keys('POST', key, '', { ...body, channel: 'eu' })).status).toBe(201);
   });
 
+  it('of one channel see and revoke keys of that channel alone', async () => {
+    const { key } = await gateway.key(['keys:manage'], { channel: 'north' });
+    const elsewhere = await gateway.key(['orders:read'], { channel: 'south' });
+
+    const { items } = KeyPage.parse(await (await keys('GET', key)).json());
+    expect(items.map(({ channel }) => channel)).toEqual(['north']);
+    expect((await keys('DELETE', key, `/${elsewhere.id}`)).status).toBe(404);
+  });
+
   it('are made once for one Idempotency-Key', async () => {
     const { key: admin } = await gateway.key(['admin']);
     const body = { name: 'Once', permissions: ['orders:read'] };

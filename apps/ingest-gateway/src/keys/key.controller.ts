@@ -78,18 +78,19 @@ export class KeyController {
 
   @Get()
   async list(@Req() request: GatewayRequest): Promise<z.output<typeof KeyPage>> {
-    const { tenant } = callerOf(request);
+    const { tenant, channel } = callerOf(request);
     const { limit, cursor } = parseInput(KeysQuery, queryOf(request), '?');
-    const page = await listApiKeys(this.dataSource, { tenant, limit, cursor });
+    const page = await listApiKeys(this.dataSource, { tenant, channel, limit, cursor });
     return { items: page.items.map(viewOf), nextCursor: page.nextCursor };
   }
 
   @Delete(':keyId')
   @HttpCode(204)
   async revoke(@Req() request: GatewayRequest): Promise<void> {
-    const { tenant, actor } = callerOf(request);
+    const { tenant, channel, actor } = callerOf(request);
     const { keyId } = request.params as { keyId: string };
-    const isKnown = UUID.test(keyId) && (await revokeApiKey(this.dataSource, { tenant, id: keyId, actor }));
+    const isKnown =
+      UUID.test(keyId) && (await revokeApiKey(this.dataSource, { tenant, channel, id: keyId, actor }));
     if (!isKnown) throw new ProblemError(404, 'there is no such key');
     this.keys.forget(keyId);
   }

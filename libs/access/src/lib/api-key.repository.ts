@@ -105,32 +105,51 @@ export async function listApiKeys(
   dataSource: DataSource,
   {
     tenant,
+    channel,
     limit,
     cursor,
-  }: { readonly tenant: string; readonly limit: number; readonly cursor?: string | undefined },
+  }: {
+    readonly tenant: string;
+    /** With it, its keys alone. */
+    readonly channel?: string | undefined;
+    readonly limit: number;
+    readonly cursor?: string | undefined;
+  },
 ): Promise<{ items: ApiKeyView[]; nextCursor: string | null }> {
-  const filters = ['keys', tenant];
+  const filters = ['keys', tenant, channel ?? null];
   const after = cursor === undefined ? undefined : decodeCursor(cursor, filters, Position);
   const rows = await query<ApiKeyView & { position: string }>(
     dataSource,
     `SELECT ${VIEW}, ${sortInstant('created_at')} AS position FROM access.api_keys
-     WHERE tenant = $1 ${after ? 'AND (created_at, id) < ($3, $4)' : ''}
+     WHERE tenant = $1 AND ($3::text IS NULL OR channel = $3)
+       ${after ? 'AND (created_at, id) < ($4, $5)' : ''}
      ORDER BY created_at DESC, id DESC LIMIT $2`,
-    [tenant, limit + 1, ...(after ?? [])],
+    [tenant, limit + 1, channel ?? null, ...(after ?? [])],
   );
   const page = toPage(rows, { limit, filters, positionOf: ({ position, id }) => [position, id] });
   return { ...page, items: page.items.map(({ position: _, ...view }) => view) };
 }
 
-/** Revoking twice changes nothing. @returns false when the tenant has no such key. */
+/** Revoking twice changes nothing. @returns false when the tenant, or its channel where one is given, has no such key. */
 export async function revokeApiKey(
   dataSource: DataSource,
-  { tenant, id, actor }: { readonly tenant: string; readonly id: string; readonly actor: string },
+  {
+    tenant,
+    channel,
+    id,
+    actor,
+  }: {
+    readonly tenant: string;
+    readonly channel?: string | undefined;
+    readonly id: string;
+    readonly actor: string;
+  },
 ): Promise<boolean> {
   return await inTransaction(dataSource, async (tx) => {
     const [key] = await tx.query<{ revoked: boolean }>(
-      `SELECT revoked_at IS NOT NULL AS revoked FROM access.api_keys WHERE tenant = $1 AND id = $2 FOR UPDATE`,
-      [tenant, id],
+      `SELECT revoked_at IS NOT NULL AS revoked FROM access.api_keys
+       WHERE tenant = $1 AND id = $2 AND ($3::text IS NULL OR channel = $3) FOR UPDATE`,
+      [tenant, id, channel ?? null],
     );
     if (!key) return false;
     if (key.revoked) return true;

@@ -106,7 +106,8 @@ const orders = [
     summary: 'Link order items to recipes',
     description:
       'Takes 1 to 1,000 associations, also of several orders; one bad item refuses the request. 202 means that every ' +
-      "order's part is durable. Members that are not named here are dropped before anything is written.",
+      "order's part is durable. Members that are not named here are dropped before anything is written. An order holds up " +
+      'to 1,000 open items: what goes beyond is not stored, but counted and logged.',
     owner: 'ingest-gateway',
     permission: 'order-tracking',
     body: json(AssociationsRequest, [
