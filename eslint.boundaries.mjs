@@ -12,9 +12,9 @@ const PACKAGES = [
   { names: ['kafkajs'], only: ['type:messaging'] },
   // The testing libraries make and drop databases, and may not import persistence.
   { names: ['pg'], only: ['type:persistence', 'type:testing'] },
-  { names: ['typeorm', '@nestjs/typeorm'], only: ['type:persistence', 'scope:service'] },
+  { names: ['typeorm', '@nestjs/typeorm'], only: ['type:persistence', 'scope:service', 'scope:store'] },
   { names: ['pdfkit', 'fontkit', 'subset-font', 'bidi-js', 'bwip-js'], only: ['type:pure'] },
-  { names: ['piscina'], only: ['scope:service', 'scope:tool'] },
+  { names: ['piscina'], only: ['scope:store', 'scope:tool'] },
   {
     names: [
       '@flystorage/aws-s3',
@@ -22,7 +22,7 @@ const PACKAGES = [
       '@flystorage/file-storage',
       '@flystorage/local-fs',
     ],
-    only: ['scope:service'],
+    only: ['scope:store'],
   },
   { names: ['nodemailer'], only: ['destination:email'] },
   { names: ['ssh2', 'ssh2-sftp-client'], only: ['destination:sftp', 'type:testing'] },
@@ -30,9 +30,9 @@ const PACKAGES = [
   // The association store keeps uploaded files with the same clients.
   {
     names: ['@aws-sdk/client-s3', '@smithy/node-http-handler'],
-    only: ['destination:s3', 'type:testing', 'scope:service'],
+    only: ['destination:s3', 'type:testing', 'scope:store'],
   },
-  { names: ['@azure/storage-blob'], only: ['destination:azure-blob', 'type:testing', 'scope:service'] },
+  { names: ['@azure/storage-blob'], only: ['destination:azure-blob', 'type:testing', 'scope:store'] },
 ];
 
 const NEST = ['@nestjs/*'];
@@ -50,6 +50,11 @@ const ROWS = [
   { tag: 'type:testing', libraries: ['contracts', 'platform', 'kit', 'testing'] },
   {
     tag: 'scope:service',
+    libraries: ['contracts', 'platform', 'messaging', 'persistence', 'secrets', 'access', 'kit', 'pure'],
+  },
+  // A service that also draws tickets and keeps files.
+  {
+    tag: 'scope:store',
     libraries: ['contracts', 'platform', 'messaging', 'persistence', 'secrets', 'access', 'kit', 'pure'],
   },
   // Its packages are decided by the destination's own row below: each vendor belongs to one destination.

@@ -15,7 +15,7 @@ const NX = '@nx/enforce-module-boundaries';
 const LIBRARIES =
   'access contracts destination-kit destination-testing destination-worker messaging persistence pick-ticket platform secrets testing';
 const PACKAGES =
-  '@aws-sdk/client-s3 @azure/storage-blob @nestjs/common @nestjs/typeorm @smithy/node-http-handler fast-check kafkajs nodemailer pdfkit pg piscina ssh2 ssh2-sftp-client typeorm zod';
+  '@aws-sdk/client-s3 @azure/storage-blob @flystorage/file-storage @nestjs/common @nestjs/typeorm @smithy/node-http-handler fast-check kafkajs nodemailer pdfkit pg piscina ssh2 ssh2-sftp-client typeorm zod';
 
 /** Project: the libraries and packages (of those above) that its shipped code may import. */
 const SHIPPED = {
@@ -33,11 +33,11 @@ const SHIPPED = {
   'libs/testing':
     'contracts platform destination-kit destination-testing @aws-sdk/client-s3 @azure/storage-blob @nestjs/common @smithy/node-http-handler fast-check pg ssh2 ssh2-sftp-client zod',
   'apps/ingest-gateway':
-    'contracts platform messaging persistence secrets access destination-kit pick-ticket @nestjs/common @nestjs/typeorm piscina typeorm zod',
+    'contracts platform messaging persistence secrets access destination-kit pick-ticket @nestjs/common @nestjs/typeorm typeorm zod',
   'apps/association-store':
-    'contracts platform messaging persistence secrets access destination-kit pick-ticket @nestjs/common @nestjs/typeorm piscina typeorm zod',
+    'contracts platform messaging persistence secrets access destination-kit pick-ticket @aws-sdk/client-s3 @azure/storage-blob @flystorage/file-storage @nestjs/common @nestjs/typeorm @smithy/node-http-handler piscina typeorm zod',
   'apps/dispatcher':
-    'contracts platform messaging persistence secrets access destination-kit pick-ticket @nestjs/common @nestjs/typeorm piscina typeorm zod',
+    'contracts platform messaging persistence secrets access destination-kit pick-ticket @nestjs/common @nestjs/typeorm typeorm zod',
   'apps/outbound-email':
     'contracts platform destination-kit destination-worker @nestjs/common nodemailer zod',
   'apps/outbound-azure-blob':

@@ -42,7 +42,7 @@ export const LocalFile = z.object({
         directory: z.string(),
       })
       .optional(),
-    /** Absent until it runs; the signature allows to read and to list. */
+    /** Absent until it runs; the signature also allows to read and to list. */
     azureBlob: z.object({ connectionString: z.string(), container: z.string() }).optional(),
   }),
   /** The process that started it all, told apart from a later one with its pid. */

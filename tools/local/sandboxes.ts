@@ -154,8 +154,8 @@ export class Sandboxes {
       }),
       ...(azurite && {
         azureBlob: {
-          // Whoever looks needs more than the integration does.
-          connectionString: azurite.connectionString(CONTAINER, { ...SAS_DAYS, rights: 'rl' }),
+          // Whoever looks needs more rights than the integration has.
+          connectionString: azurite.connectionString(CONTAINER, { ...SAS_DAYS, rights: 'rcwl' }),
           container: CONTAINER,
         },
       }),
