@@ -160,7 +160,7 @@ async function withItems(tx: Tx, orders: readonly ViewRow[]): Promise<OrderView[
       .map(({ createdAt }) => createdAt.getTime());
     return {
       ...withInstants(order),
-      waitingSince: waits.length === 0 ? null : new Date(Math.min(...waits)).toISOString(),
+      ...(waits.length > 0 && { waitingSince: new Date(Math.min(...waits)).toISOString() }),
       items: itemsOfOrder.map(({ tenant, itemId, recipeId, itemQuantity, recipeVersion }) => ({
         itemId,
         recipeId,

@@ -25,8 +25,8 @@ export const OrdersQuery = z.strictObject({
 export type OrdersQuery = z.infer<typeof OrdersQuery>;
 
 export const OrderView = OrderChangedV1.extend({
-  /** Since when some item has waited for its recipe; null: none does. */
-  waitingSince: Instant.nullable(),
+  /** Since when some item has waited for its recipe. Only while one does: the rest is the value of the order's event. */
+  waitingSince: Instant.optional(),
 });
 export type OrderView = z.infer<typeof OrderView>;
 export const OrderPage = pageOf(OrderView);
