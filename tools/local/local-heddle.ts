@@ -69,6 +69,14 @@ const PASSED_ON = [
   'BREAKER_FIRST_WAIT_MS',
   'BREAKER_MAX_WAIT_MS',
   'CONNECT_TIMEOUT_MS',
+  'FILES_AZURE_CONNECTION_STRING',
+  'FILES_AZURE_CONTAINER',
+  'FILES_S3_ACCESS_KEY',
+  'FILES_S3_BUCKET',
+  'FILES_S3_ENDPOINT',
+  'FILES_S3_REGION',
+  'FILES_S3_SECRET_KEY',
+  'FILES_STORAGE',
   'HISTORY_DAYS',
   'HOOK_REQUESTS_PER_SECOND',
   'HOOK_TIMEOUT_MS',
@@ -83,7 +91,9 @@ const PASSED_ON = [
   'SILENCE_MS',
   'SILENCE_TIMEOUT_MS',
   'SPOOL_MAX_BYTES',
+  'TEST_WAIT_MS',
   'TICKET_PAPER',
+  'UPLOAD_MAX_BYTES',
   'WAITING_ALERT_MS',
 ];
 function ownIdentity(): ProcessIdentity {
@@ -311,10 +321,11 @@ export class LocalHeddle {
     screen.say('all services are ready: orders are accepted');
     const keys = await this.workingKeys(state, command, given);
     this.local = { ...this.local, ...keys };
+    const admin = new HubClient(baseUrl, keys.adminApiKey);
+    await ensureIntegrations(state, admin, sandboxes.integrations());
     // After that, as nobody who posts an order has to wait for them.
     await sandboxes.startProcesses((line) => screen.say(line));
     this.local = { ...this.local, sandbox: sandboxes.describe() };
-    const admin = new HubClient(baseUrl, keys.adminApiKey);
     await ensureIntegrations(state, admin, sandboxes.integrations());
     await writePrivate(this.path('state.json'), state);
     await saveSampleRecipe(this.local);

@@ -216,6 +216,15 @@ describe('onlyMissing', () => {
     ]);
   });
 
+  it('counts no receipt of another version of the integration, which may have led to another place', async () => {
+    await bench.integration();
+    await bench.say('order.submitted', v(1));
+    await bench.drain();
+    await execute(bench.dataSource, 'UPDATE dispatcher.deliveries SET integration_version = 7', []);
+    await trigger({ ...NUMBER, onlyMissing: true });
+    expect((await bench.drain()).map(({ files }) => files.length)).toEqual([3]);
+  });
+
   it('sends all of a newer version: behind the same address there may be other bytes', async () => {
     await bench.integration({ triggers: ['order.submitted'] });
     await bench.say('order.submitted', v(1));

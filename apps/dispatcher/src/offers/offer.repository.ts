@@ -542,6 +542,9 @@ async function earlierReceipts(
      FROM dispatcher.deliveries d
      JOIN dispatcher.deliveries e
        ON e.tenant = d.tenant AND e.subject = d.subject AND e.kind = d.kind AND e.integration_id = d.integration_id
+     -- What another version delivered may stand at another place.
+     JOIN dispatcher.integrations i
+       ON i.integration_id = e.integration_id AND i.approved_version = e.integration_version
      JOIN dispatcher.delivery_files f ON f.delivery_id = e.delivery_id
      WHERE d.delivery_id = ANY($1) AND e.delivery_id < d.delivery_id AND f.receipt IS NOT NULL
      ORDER BY e.delivery_id`,

@@ -166,6 +166,12 @@ export class BulkRepository {
 function repeatable(reader: Reader, filter: DeliveryFilter): Conditions {
   const where = conditionsOf(reader, filter);
   where.text(`d.kind IN ('order', 'recipe')`);
+  // Who asks for what failed does not mean what has been delivered since.
+  if (filter.state === 'failed')
+    where.text(`NOT EXISTS (
+      SELECT FROM dispatcher.deliveries s
+      WHERE s.tenant = d.tenant AND s.subject = d.subject AND s.lane_key = d.lane_key
+        AND s.delivery_id > d.delivery_id AND s.state = 'succeeded')`);
   return where;
 }
 

@@ -1,6 +1,7 @@
 import { lookup } from 'node:dns/promises';
 import type { Socket } from 'node:net';
 import { connect as connectSocket, isIP } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 
 import { isAllowed, isPublic, sameAddress } from './address-policy.js';
 import type { AllowedAddress } from './address-policy.js';
@@ -30,6 +31,9 @@ export interface AddressGuardOptions {
   readonly resolve?: (host: string) => Promise<readonly string[]>;
 }
 
+/** Of the 5 s that the gateway waits for an answer. */
+const REFUSAL_WITHIN_MS = 2_000;
+
 /** Ports that need no entry in the allow-list. Source: architecture, section 7. */
 const WEB_PORTS: ReadonlySet<number> = new Set([80, 443]);
 
@@ -57,12 +61,19 @@ export class AddressGuard {
 
   /** For the creation of an integration: the reason to refuse, undefined when there is none or DNS does not answer. */
   async refusal(endpoint: Endpoint): Promise<string | undefined> {
+    const tooSlow = new AbortController();
     try {
-      await this.addressesOf(endpoint);
+      // Whoever creates waits for it, and what DNS says is looked at again at each connection.
+      await Promise.race([
+        this.addressesOf(endpoint),
+        delay(REFUSAL_WITHIN_MS, undefined, { signal: tooSlow.signal }),
+      ]);
       return undefined;
     } catch (error) {
       if (error instanceof DestinationError && error.code === 'ADDRESS_REFUSED') return error.message;
       return undefined;
+    } finally {
+      tooSlow.abort();
     }
   }
 

@@ -521,6 +521,30 @@ describe('an outbound worker', () => {
     },
   );
 
+  it.each([
+    ['ALREADY_EXISTS', 'SOURCE_UNAVAILABLE'],
+    ['HOST_KEY_MISMATCH', 'HOST_KEY_MISMATCH'],
+  ] as const)(
+    'where the target answers %s to one file and waiting may bring another, ends with %s',
+    async (refusal, code) => {
+      const { destination, publisher, take } = aWorker({
+        fetch: (file) =>
+          file.name === 'later.txt'
+            ? Promise.reject(new DestinationError('SOURCE_UNAVAILABLE', 'fetching later.txt'))
+            : inline(file),
+      });
+      destination.behave = async function* (delivery) {
+        for await (const { name, sizeBytes, sha256 } of delivery.files)
+          yield { name, location: 'x', sizeBytes, sha256, details: {} };
+        throw new DestinationError(refusal, 'writing a.txt');
+      };
+
+      await take(anOffer({ files: [aFile('a.txt'), aFile('later.txt')] }));
+
+      await soon(() => expect(publisher.finished()).toMatchObject({ outcome: 'failed', code }));
+    },
+  );
+
   it('keeps the receipts of an attempt that fails, and the wish of the target', async () => {
     const { destination, publisher, take } = aWorker();
     destination.behave = async function* (delivery) {

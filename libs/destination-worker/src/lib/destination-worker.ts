@@ -56,6 +56,8 @@ type Report =
     }
   | ({ readonly phase: 'finished'; readonly durationMs: number } & Result);
 
+/** Refusals that are about one file, and say nothing of the others. */
+const OF_ONE_FILE: ReadonlySet<string> = new Set(['ALREADY_EXISTS', 'TOO_LARGE', 'REJECTED']);
 /** Below the lease, so that a second try fits into it. */
 const REPORT_DEADLINE_MS = 10_000;
 /** One integration holds at most this part of the pool. Source: architecture, section 2, rule 6. */
@@ -378,11 +380,13 @@ export class DestinationWorker<TSettings> {
   }
 
   private errorOf(failure: unknown, faults: readonly FileFault[]): DestinationError {
-    if (failure instanceof DestinationError) return failure;
-    if (failure !== undefined)
+    // A file that can never be fetched, or is refused, must not end the tries of one that waiting may bring.
+    const waiting = faults.find(({ code }) => RETRYABLE[code]);
+    if (failure instanceof DestinationError && (waiting === undefined || !OF_ONE_FILE.has(failure.code)))
+      return failure;
+    if (failure !== undefined && !(failure instanceof DestinationError))
       return new DestinationError('UNKNOWN', 'making the attempt', { cause: failure });
-    // A file that can never be fetched must not end the tries of one that waiting may bring.
-    const fault = faults.find(({ code }) => RETRYABLE[code]) ?? faults[0];
+    const fault = waiting ?? faults[0];
     // `NO_REPORT` never comes from a fetch.
     if (fault && fault.code !== 'NO_REPORT') return new DestinationError(fault.code, fault.message);
     return new DestinationError('UNKNOWN', 'making the attempt: a file has no receipt');
