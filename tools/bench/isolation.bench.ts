@@ -5,6 +5,7 @@ import type { HookReaction } from '@heddle/testing';
 import type { BenchRow } from './bench-row.js';
 import { heddleChain, spread } from './hook-load.js';
 import type { Outcome } from './hook-load.js';
+import { percentile } from './process-facts.js';
 
 const HOOKS = 10;
 const RATE = 100;
@@ -76,7 +77,10 @@ async function measure(heddle: Heddle, catcher: HookCatcher): Promise<readonly B
         ratios.push(beside.p99 / without.p99);
         p99 = beside.p99;
       }
-      const ratio = ratios.sort((a, b) => a - b)[Math.floor(ROUNDS / 2)] ?? Number.NaN;
+      const ratio = percentile(
+        ratios.sort((a, b) => a - b),
+        0.5,
+      );
       rows.push({
         figure: `hooks, ${String(RATE)} orders/s: p99 of the others while ${String(sick)} of ${String(HOOKS)} ${name}, against without`,
         value: `${ratio.toFixed(2)} x (the last ${p99.toFixed(0)} ms), none left behind`,

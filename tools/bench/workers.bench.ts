@@ -7,7 +7,7 @@ import type { FileServer, KafkaCluster, S3Proxy } from '@heddle/testing';
 
 import { bareLoop } from './bare-s3-loop.js';
 import type { BenchRow } from './bench-row.js';
-import { memoryMbOf } from './process-facts.js';
+import { memoryMbOf, percentile } from './process-facts.js';
 import { WorkerRig, linkedFile } from './worker-rig.js';
 
 const BUCKET = 'bench';
@@ -125,7 +125,10 @@ async function compared(
     if (round > 0) rounds.push({ ours, bare });
   }
   const median = (values: readonly number[]): number =>
-    [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
+    percentile(
+      [...values].sort((a, b) => a - b),
+      0.5,
+    );
   return {
     ours: median(rounds.map(({ ours }) => ours)),
     bare: median(rounds.map(({ bare }) => bare)),

@@ -4,6 +4,7 @@ import type { DeadLetter } from '@heddle/messaging';
 import { createLogger } from '@heddle/platform';
 import { Registry } from 'prom-client';
 
+import { UsageError, runCommand } from '../local/command.js';
 import { kafkaOfCommand } from '../local/local-kafka.js';
 
 const USAGE = `usage: npm run dead-letters -- list [<topic>] [--before=<offset>]
@@ -16,8 +17,6 @@ KAFKA_BROKERS and the services' other KAFKA_ variables choose another Kafka than
 `;
 
 const PAGE = 50;
-
-class UsageError extends Error {}
 
 interface Parts {
   readonly letters: DeadLetterStore;
@@ -132,11 +131,4 @@ async function main(words: readonly string[]): Promise<void> {
   }
 }
 
-try {
-  await main(process.argv.slice(2));
-} catch (error) {
-  const isUsage = error instanceof UsageError;
-  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
-  if (isUsage) process.stderr.write(USAGE);
-  process.exitCode = isUsage ? 2 : 1;
-}
+await runCommand(USAGE, main);

@@ -2,6 +2,7 @@ import { listRefused, requeueRefused } from '@heddle/persistence';
 import type { DataSource } from '@heddle/persistence';
 import { createLogger } from '@heddle/platform';
 
+import { UsageError, runCommand } from '../local/command.js';
 import { withTables } from '../local/local-database.js';
 import { SERVICES_WITH_TABLES } from '../local/services-with-tables.js';
 
@@ -14,8 +15,6 @@ DATABASE_URL chooses another database than the one of npm start.
 `;
 
 const PAGE = 100;
-
-class UsageError extends Error {}
 
 async function list(dataSource: DataSource, schema: string): Promise<void> {
   const rows = await listRefused(dataSource, schema, PAGE);
@@ -47,11 +46,4 @@ async function main([name, service, ...ids]: readonly string[]): Promise<void> {
   );
 }
 
-try {
-  await main(process.argv.slice(2));
-} catch (error) {
-  const isUsage = error instanceof UsageError;
-  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
-  if (isUsage) process.stderr.write(USAGE);
-  process.exitCode = isUsage ? 2 : 1;
-}
+await runCommand(USAGE, main);

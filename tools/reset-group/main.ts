@@ -3,6 +3,7 @@ import { resetPositions } from '@heddle/persistence';
 import { createLogger } from '@heddle/platform';
 import { z } from 'zod';
 
+import { UsageError, runCommand } from '../local/command.js';
 import { withTables } from '../local/local-database.js';
 import { kafkaOfCommand } from '../local/local-kafka.js';
 import { SERVICES_WITH_TABLES } from '../local/services-with-tables.js';
@@ -17,8 +18,6 @@ ${Object.entries(SERVICES_WITH_TABLES)
   .join('\n')}
 KAFKA_BROKERS and DATABASE_URL choose another installation than the one of npm start.
 `;
-
-class UsageError extends Error {}
 
 /** @throws {UsageError} before anything is connected. */
 async function main(words: readonly string[]): Promise<void> {
@@ -43,11 +42,4 @@ async function main(words: readonly string[]): Promise<void> {
   process.stdout.write(`${service} reads ${topics.join(', ')} again from ${at.data} when it starts\n`);
 }
 
-try {
-  await main(process.argv.slice(2));
-} catch (error) {
-  const isUsage = error instanceof UsageError;
-  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
-  if (isUsage) process.stderr.write(USAGE);
-  process.exitCode = isUsage ? 2 : 1;
-}
+await runCommand(USAGE, main);
