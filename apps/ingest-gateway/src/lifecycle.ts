@@ -62,7 +62,7 @@ export class Lifecycle implements OnApplicationBootstrap, BeforeApplicationShutd
 
   async onApplicationShutdown(): Promise<void> {
     this.draining.stop();
-    this.answers.stop();
+    await this.answers.stop();
     this.urls.close();
     await this.eventLog.close();
     await Promise.all([this.upstreams['association-store'].close(), this.upstreams.dispatcher.close()]);

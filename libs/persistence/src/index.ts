@@ -23,6 +23,7 @@ export { OUTBOX_DDL, SHARDS, enqueue, listRefused, requeueRefused } from './lib/
 export type { OutboxRow, RefusedRow } from './lib/outbox.js';
 export { deleteInBatches } from './lib/purge.js';
 export type { Purge } from './lib/purge.js';
+export { Repeated } from './lib/repeated.js';
 export { SchemaWatch } from './lib/schema-watch.js';
 export { execute, inTransaction, query, queryWithin } from './lib/transaction.js';
 export type { Tx } from './lib/transaction.js';

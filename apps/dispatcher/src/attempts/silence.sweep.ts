@@ -1,9 +1,9 @@
 import { Inject, Injectable } from '@nestjs/common';
 
+import { Repeated } from '@heddle/persistence';
 import { LOGGER } from '@heddle/platform';
 import type { Logger } from '@heddle/platform';
 
-import { Repeated } from '../housekeeping/repeated.js';
 import { OfferPump } from '../offers/offer.pump.js';
 import { POLICY, REPORTS_CAUGHT_UP } from '../tokens.js';
 import type { Policy, ReportsCaughtUp } from '../tokens.js';

@@ -1,6 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
 
-import { IdempotencyKeys, deleteInBatches, inTransaction } from '@heddle/persistence';
+import { IdempotencyKeys, deleteInBatches, inTransaction, Repeated } from '@heddle/persistence';
 import type { DataSource } from '@heddle/persistence';
 import { LOGGER } from '@heddle/platform';
 import type { Logger } from '@heddle/platform';
@@ -11,8 +11,6 @@ import { CleanUp } from '../offers/clean-up.js';
 import { SCHEMA } from '../schema/schema.js';
 import { DATA_SOURCE, POLICY } from '../tokens.js';
 import type { Policy } from '../tokens.js';
-
-import { Repeated } from './repeated.js';
 
 /** Longer than any topic keeps an event. Source: architecture, section 7. */
 const HANDLED_EVENT_DAYS = 45;

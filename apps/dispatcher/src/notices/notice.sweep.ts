@@ -1,10 +1,10 @@
 import { Inject, Injectable } from '@nestjs/common';
 
+import { Repeated } from '@heddle/persistence';
 import { LOGGER } from '@heddle/platform';
 import type { Logger } from '@heddle/platform';
 
 import { DeliveryMetrics } from '../deliveries/delivery.metrics.js';
-import { Repeated } from '../housekeeping/repeated.js';
 import { OfferPump } from '../offers/offer.pump.js';
 import { POLICY } from '../tokens.js';
 import type { Policy } from '../tokens.js';

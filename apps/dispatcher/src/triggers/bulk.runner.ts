@@ -1,10 +1,9 @@
 import { Inject, Injectable } from '@nestjs/common';
 
-import { faultOf } from '@heddle/persistence';
+import { faultOf, Repeated } from '@heddle/persistence';
 import { LOGGER, describeError } from '@heddle/platform';
 import type { Logger } from '@heddle/platform';
 
-import { Repeated } from '../housekeeping/repeated.js';
 import { OfferPump } from '../offers/offer.pump.js';
 
 import { BulkRepository } from './bulk.repository.js';

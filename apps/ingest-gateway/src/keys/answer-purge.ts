@@ -1,9 +1,9 @@
 import { Inject, Injectable } from '@nestjs/common';
 
 import { ACCESS_SCHEMA } from '@heddle/access';
-import { IdempotencyKeys } from '@heddle/persistence';
+import { IdempotencyKeys, Repeated } from '@heddle/persistence';
 import type { DataSource } from '@heddle/persistence';
-import { LOGGER, describeError } from '@heddle/platform';
+import { LOGGER } from '@heddle/platform';
 import type { Logger } from '@heddle/platform';
 
 import { DATA_SOURCE } from '../database.js';
@@ -14,29 +14,26 @@ const EVERY_MS = 3_600_000;
 @Injectable()
 export class AnswerPurge {
   private readonly answers: IdempotencyKeys;
-  private timer: NodeJS.Timeout | undefined;
+  private readonly purging: Repeated;
 
   constructor(
     @Inject(DATA_SOURCE) dataSource: DataSource,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {
     this.answers = new IdempotencyKeys(dataSource, ACCESS_SCHEMA);
+    this.purging = new Repeated('keys.purge-failed', EVERY_MS, logger, () => this.purge());
   }
 
   start(): void {
-    this.timer ??= setInterval(() => void this.purge(), EVERY_MS).unref();
+    this.purging.start();
   }
 
-  stop(): void {
-    clearInterval(this.timer);
+  async stop(): Promise<void> {
+    await this.purging.stop();
   }
 
   async purge(): Promise<void> {
-    try {
-      const gone = await this.answers.purge();
-      if (gone > 0) this.logger.info({ answers: gone }, 'keys.answers-purged');
-    } catch (error) {
-      this.logger.warn({ err: describeError(error) }, 'keys.purge-failed');
-    }
+    const gone = await this.answers.purge();
+    if (gone > 0) this.logger.info({ answers: gone }, 'keys.answers-purged');
   }
 }

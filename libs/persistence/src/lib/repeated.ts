@@ -1,8 +1,9 @@
-import { faultOf } from '@heddle/persistence';
 import { describeError } from '@heddle/platform';
 import type { Logger } from '@heddle/platform';
 
-/** Work at intervals, never two at a time. A failure is said and left to the next time. */
+import { faultOf } from './database-error.js';
+
+/** Work on a database at intervals, never two at a time. A failure is said and left to the next time. */
 export class Repeated {
   private timer: NodeJS.Timeout | undefined;
   private running: Promise<void> | undefined;
