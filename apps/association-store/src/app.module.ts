@@ -96,7 +96,7 @@ export class AppModule {
         { provide: PUBLIC_URL, useValue: config.PUBLIC_URL },
         { provide: HISTORY_DAYS, useValue: config.HISTORY_DAYS },
         { provide: WAITING_ALERT_MS, useValue: config.WAITING_ALERT_MS },
-        { provide: OBJECT_STORE, useValue: objectStoreOf(config) },
+        { provide: OBJECT_STORE, useFactory: () => objectStoreOf(config) },
         { provide: UPLOAD_MAX_BYTES, useValue: config.UPLOAD_MAX_BYTES },
         { provide: UNUSED_FILES_DAYS, useValue: config.UNUSED_FILES_DAYS },
         FileService,

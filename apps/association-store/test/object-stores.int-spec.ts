@@ -56,7 +56,7 @@ const storages: Readonly<Record<string, () => Promise<Record<string, string>>>> 
 describe.each(Object.entries(storages))('uploaded files in %s', (_, environment) => {
   let store: ObjectStore;
   beforeAll(async () => {
-    store = objectStoreOf(loadConfig(Config, { ...REQUIRED, ...(await environment()) }));
+    store = await objectStoreOf(loadConfig(Config, { ...REQUIRED, ...(await environment()) }));
   });
 
   it(

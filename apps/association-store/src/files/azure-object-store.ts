@@ -1,7 +1,6 @@
 import { Readable } from 'node:stream';
 
-import { ContainerClient, RestError } from '@azure/storage-blob';
-import { AzureStorageBlobStorageAdapter } from '@flystorage/azure-storage-blob';
+import type * as Sdk from '@azure/storage-blob';
 import { FileStorage } from '@flystorage/file-storage';
 
 import { ObjectGoneError } from './object-store.js';
@@ -20,16 +19,24 @@ const BLOCKS_AT_ONCE = 2;
 
 /** A container. Blocks of an upload that a process did not finish are seen by nobody; the service drops them. */
 export class AzureObjectStore implements ObjectStore {
-  private readonly container: ContainerClient;
-  private readonly storage: FileStorage;
+  private constructor(
+    private readonly options: AzureObjectStoreOptions,
+    private readonly sdk: typeof Sdk,
+    private readonly container: Sdk.ContainerClient,
+    private readonly storage: FileStorage,
+  ) {}
 
-  constructor(private readonly options: AzureObjectStoreOptions) {
-    this.container = new ContainerClient(options.connectionString, options.container, {
+  /** Loads what only a container needs: memory that other storages do without. */
+  static async open(options: AzureObjectStoreOptions): Promise<AzureObjectStore> {
+    const [sdk, { AzureStorageBlobStorageAdapter }] = await Promise.all([
+      import('@azure/storage-blob'),
+      import('@flystorage/azure-storage-blob'),
+    ]);
+    const container = new sdk.ContainerClient(options.connectionString, options.container, {
       retryOptions: { maxTries: TRIES, tryTimeoutInMs: TRY_WITHIN_MS },
     });
-    this.storage = new FileStorage(
-      new AzureStorageBlobStorageAdapter(this.container, { uploadMaxConcurrency: BLOCKS_AT_ONCE }),
-    );
+    const adapter = new AzureStorageBlobStorageAdapter(container, { uploadMaxConcurrency: BLOCKS_AT_ONCE });
+    return new AzureObjectStore(options, sdk, container, new FileStorage(adapter));
   }
 
   async write(key: string, bytes: Readable): Promise<void> {
@@ -45,7 +52,7 @@ export class AzureObjectStore implements ObjectStore {
       if (readableStreamBody instanceof Readable) return readableStreamBody;
       throw new TypeError('the blob came without a stream');
     } catch (error) {
-      if (error instanceof RestError && error.code === 'BlobNotFound')
+      if (error instanceof this.sdk.RestError && error.code === 'BlobNotFound')
         throw new ObjectGoneError(key, { cause: error });
       throw error;
     }

@@ -8,14 +8,14 @@ import type { ObjectStore } from './object-store.js';
 import { S3ObjectStore } from './s3-object-store.js';
 
 /** The storage that the configuration names; it has seen to what each of them needs. */
-export function objectStoreOf(config: Config): ObjectStore {
+export async function objectStoreOf(config: Config): Promise<ObjectStore> {
   const { FILES_PREFIX: prefix } = config;
   switch (config.FILES_STORAGE) {
     case 'local':
       return new LocalObjectStore(resolve(config.FILES_DIR));
     case 's3': {
       const { FILES_S3_ACCESS_KEY: accessKeyId = '', FILES_S3_SECRET_KEY: secretAccessKey = '' } = config;
-      return new S3ObjectStore({
+      return await S3ObjectStore.open({
         bucket: config.FILES_S3_BUCKET ?? '',
         region: config.FILES_S3_REGION,
         endpoint: config.FILES_S3_ENDPOINT,
@@ -24,7 +24,7 @@ export function objectStoreOf(config: Config): ObjectStore {
       });
     }
     case 'azure-blob':
-      return new AzureObjectStore({
+      return await AzureObjectStore.open({
         connectionString: config.FILES_AZURE_CONNECTION_STRING ?? '',
         container: config.FILES_AZURE_CONTAINER ?? '',
         prefix,

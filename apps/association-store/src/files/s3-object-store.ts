@@ -1,9 +1,7 @@
 import { Readable } from 'node:stream';
 
-import { GetObjectCommand, S3Client, S3ServiceException } from '@aws-sdk/client-s3';
-import { AwsS3StorageAdapter } from '@flystorage/aws-s3';
+import type * as Sdk from '@aws-sdk/client-s3';
 import { FileStorage } from '@flystorage/file-storage';
-import { NodeHttpHandler } from '@smithy/node-http-handler';
 
 import { ObjectGoneError } from './object-store.js';
 import type { ByteRange, ObjectStore } from './object-store.js';
@@ -26,12 +24,22 @@ const PARTS_AT_ONCE = 2;
 
 /** A bucket. What a killed process leaves of an upload in parts is seen by nobody; a lifecycle rule ends it. */
 export class S3ObjectStore implements ObjectStore {
-  private readonly client: S3Client;
-  private readonly storage: FileStorage;
+  private constructor(
+    private readonly options: S3ObjectStoreOptions,
+    private readonly sdk: typeof Sdk,
+    private readonly client: Sdk.S3Client,
+    private readonly storage: FileStorage,
+  ) {}
 
-  constructor(private readonly options: S3ObjectStoreOptions) {
+  /** Loads what only a bucket needs: 10 MB of memory that other storages do without. */
+  static async open(options: S3ObjectStoreOptions): Promise<S3ObjectStore> {
+    const [sdk, { AwsS3StorageAdapter }, { NodeHttpHandler }] = await Promise.all([
+      import('@aws-sdk/client-s3'),
+      import('@flystorage/aws-s3'),
+      import('@smithy/node-http-handler'),
+    ]);
     const { bucket, region, endpoint, credentials } = options;
-    this.client = new S3Client({
+    const client = new sdk.S3Client({
       region,
       ...(endpoint !== undefined && { endpoint, forcePathStyle: true }),
       ...(credentials !== undefined && { credentials }),
@@ -42,9 +50,11 @@ export class S3ObjectStore implements ObjectStore {
         httpsAgent: { maxSockets: CONNECTIONS },
       }),
     });
-    this.storage = new FileStorage(
-      new AwsS3StorageAdapter(this.client, { bucket, uploadConfiguration: { queueSize: PARTS_AT_ONCE } }),
-    );
+    const adapter = new AwsS3StorageAdapter(client, {
+      bucket,
+      uploadConfiguration: { queueSize: PARTS_AT_ONCE },
+    });
+    return new S3ObjectStore(options, sdk, client, new FileStorage(adapter));
   }
 
   async write(key: string, bytes: Readable): Promise<void> {
@@ -56,7 +66,7 @@ export class S3ObjectStore implements ObjectStore {
     const { bucket, prefix } = this.options;
     try {
       const { Body } = await this.client.send(
-        new GetObjectCommand({
+        new this.sdk.GetObjectCommand({
           Bucket: bucket,
           Key: prefix + key,
           ...(range !== undefined && { Range: `bytes=${String(range.start)}-${String(range.end)}` }),
@@ -65,7 +75,7 @@ export class S3ObjectStore implements ObjectStore {
       if (Body instanceof Readable) return Body;
       throw new TypeError('the object came without a stream');
     } catch (error) {
-      if (error instanceof S3ServiceException && error.name === 'NoSuchKey')
+      if (error instanceof this.sdk.S3ServiceException && error.name === 'NoSuchKey')
         throw new ObjectGoneError(key, { cause: error });
       throw error;
     }
