@@ -1,5 +1,5 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
-import { readFileSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { readFileSync, readdirSync, statSync } from 'node:fs';
 import { join, relative } from 'node:path';
 
 import type { S3Settings } from '@heddle/contracts';
@@ -16,7 +16,6 @@ import { PART_BYTES, S3Destination } from '../src/s3/s3.destination.js';
 
 /** Short where silence is on trial; a machine that does much else takes its time. */
 const [SHORT_SILENCE_MS, SILENCE_MS] = [1_500, 4_000];
-const BUCKET = 'press-room';
 const ACCESS_KEY = 'access-key-of-the-factory';
 /** Under these, s3proxy keeps uploads that are not completed. */
 const UNFINISHED = /^\.(?:mpus-|s3proxy-mpu-)/;
@@ -26,6 +25,8 @@ const TIMEOUT_MS = 90_000;
 
 let server: S3Proxy;
 let gate: HttpGate;
+/** The one that is written to. */
+let bucket: string;
 
 function aDestination({ allowed = '127.0.0.1', idleMs = 60_000, silenceTimeoutMs = SILENCE_MS } = {}): {
   destination: S3Destination;
@@ -44,7 +45,7 @@ function aDestination({ allowed = '127.0.0.1', idleMs = 60_000, silenceTimeoutMs
 const settingsOf = (fields: Partial<S3Settings> = {}): S3Settings => ({
   'access-key-secret': server.accessKey,
   'secret-key-secret': server.secretKey,
-  bucket: BUCKET,
+  bucket,
   region: server.region,
   endpoint: gate.origin,
   prefix: 'in/{channel}',
@@ -54,18 +55,19 @@ const settingsOf = (fields: Partial<S3Settings> = {}): S3Settings => ({
 
 /** Objects and unfinished uploads alike, by name without its folder. */
 function contents(): ReadonlyMap<string, Buffer> {
-  const bucket = join(server.directory, BUCKET);
-  const files = readdirSync(bucket, { recursive: true, encoding: 'utf8' })
-    .map((name) => join(bucket, name))
+  const folder = join(server.directory, bucket);
+  const files = readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .map((name) => join(folder, name))
     .filter((path) => !RECEIVING.test(path) && statSync(path).isFile());
   return new Map(
-    files.map((path) => [relative(bucket, path).replace(/^in\/default\//, ''), readFileSync(path)] as const),
+    files.map((path) => [relative(folder, path).replace(/^in\/default\//, ''), readFileSync(path)] as const),
   );
 }
 
-function empty(): void {
-  rmSync(join(server.directory, BUCKET), { recursive: true, force: true });
-  server.makeBucket(BUCKET);
+/** In place of emptying the one before, where the server may still be writing what was sent and given up. */
+function useNewBucket(): void {
+  bucket = `press-room-${randomUUID()}`;
+  server.makeBucket(bucket);
 }
 
 const error = (status: number, code: string, headers = {}): GateFault => ({
@@ -77,7 +79,8 @@ const error = (status: number, code: string, headers = {}): GateFault => ({
 });
 
 beforeAll(async () => {
-  server = await startS3Proxy({ accessKey: ACCESS_KEY, buckets: [BUCKET] });
+  server = await startS3Proxy({ accessKey: ACCESS_KEY });
+  useNewBucket();
   gate = await HttpGate.start(server.port);
 }, TIMEOUT_MS);
 afterAll(async () => {
@@ -94,7 +97,9 @@ describeDestination('S3', {
     const { destination } = aDestination({ silenceTimeoutMs: SHORT_SILENCE_MS });
     return {
       destination,
-      settings: settingsOf(),
+      get settings() {
+        return settingsOf();
+      },
       secrets: [server.secretKey, server.accessKey],
       contents: async () => contents(),
       isTemporary: (name) => UNFINISHED.test(name),
@@ -103,7 +108,7 @@ describeDestination('S3', {
         gate.rule = writeOnly;
         server.resume();
         await server.start();
-        empty();
+        useNewBucket();
       },
       close: () => destination.close(),
     };
@@ -154,7 +159,7 @@ describe('S3 settings', () => {
   const { destination, clients } = aDestination();
   afterEach(() => {
     gate.reset();
-    empty();
+    useNewBucket();
   });
   afterAll(() => destination.close());
 
@@ -194,7 +199,7 @@ describe('S3 settings', () => {
 
   it('follow no redirect', async () => {
     const other = await HttpGate.start(server.port);
-    answers({ answer: { status: 307, headers: { location: `${other.origin}/${BUCKET}/in/default/a.bin` } } });
+    answers({ answer: { status: 307, headers: { location: `${other.origin}/${bucket}/in/default/a.bin` } } });
 
     const { error: failure } = await send({});
 
@@ -260,7 +265,7 @@ describe('a large file', () => {
     gate.reset();
     server.resume();
     await server.start();
-    empty();
+    useNewBucket();
   });
   afterAll(() => destination.close());
 
@@ -345,7 +350,7 @@ describe('S3 without overwriting', () => {
   const settings = (): S3Settings => settingsOf({ overwrite: false });
   afterEach(() => {
     gate.reset();
-    empty();
+    useNewBucket();
   });
   afterAll(() => destination.close());
 
