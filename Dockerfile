@@ -48,7 +48,7 @@ CMD ["node", "dist/apps/dispatcher/main.js"]
 
 # What every worker shares. Files pass through as many short-lived buffers: a small heap drops them early.
 FROM runtime AS worker
-ENV NODE_OPTIONS="--max-semi-space-size=2 --max-old-space-size=128"
+ENV NODE_OPTIONS="--max-semi-space-size=4 --max-old-space-size=128"
 
 FROM worker AS outbound-email
 COPY --from=build /app/dist/apps/outbound-email dist/apps/outbound-email

@@ -35,6 +35,8 @@ export interface WorkerRigOptions {
 /** One real worker process on a real Kafka; this process plays the dispatcher, without its database. */
 export class WorkerRig {
   private readonly waiting = new Map<string, (report: Finished) => void>();
+  /** By integration: as the dispatcher does, which seals a version once. */
+  private readonly sealed = new Map<string, string>();
 
   private constructor(
     private readonly options: WorkerRigOptions,
@@ -67,7 +69,7 @@ export class WorkerRig {
         OUTBOUND_ALLOWED_ADDRESSES: ports.map((port) => `127.0.0.1/32:${String(port)}`).join(','),
         SPOOL_DIR: await temporaryFolder('spool'),
         // As the topology starts it.
-        NODE_OPTIONS: '--max-semi-space-size=2 --max-old-space-size=128',
+        NODE_OPTIONS: '--max-semi-space-size=4 --max-old-space-size=128',
         ...env,
       },
     });
@@ -119,11 +121,8 @@ export class WorkerRig {
   }
 
   private offerOf(integrationId: string, lane: string, files: readonly OfferedFile[]): DeliveryRequestedV1 {
-    const { settings, secrets } = this.options;
-    const place = { tenant: TENANT, integrationId };
-    const sealed = Object.fromEntries(
-      Object.entries(secrets).map(([field, text]) => [field, this.sealer.seal(text, { ...place, field })]),
-    );
+    const sealedSettings = this.sealed.get(integrationId) ?? this.seal(integrationId);
+    this.sealed.set(integrationId, sealedSettings);
     return DeliveryRequestedV1.parse({
       deliveryId: randomUUID(),
       offerId: randomUUID(),
@@ -136,14 +135,20 @@ export class WorkerRig {
       attempt: 1,
       order: { orderUid: randomUUID(), orderNumber: lane, orderId: null, version: 1 },
       recipeIds: ['BENCH-1'],
-      sealedSettings: this.sealer.seal(JSON.stringify({ ...settings, ...sealed }), {
-        ...place,
-        field: 'settings',
-      }),
+      sealedSettings,
       files,
       earlierOfferIds: [],
       acceptedAt: new Date().toISOString(),
     });
+  }
+
+  private seal(integrationId: string): string {
+    const { settings, secrets } = this.options;
+    const place = { tenant: TENANT, integrationId };
+    const sealed = Object.fromEntries(
+      Object.entries(secrets).map(([field, text]) => [field, this.sealer.seal(text, { ...place, field })]),
+    );
+    return this.sealer.seal(JSON.stringify({ ...settings, ...sealed }), { ...place, field: 'settings' });
   }
 }
 

@@ -12,7 +12,7 @@ import type { GateFault, S3Proxy } from '@heddle/testing';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 
 import { S3Clients } from '../src/s3/aws-s3.client.js';
-import { PART_BYTES, S3Destination } from '../src/s3/s3.destination.js';
+import { MAX_PUT_BYTES, PART_BYTES, S3Destination } from '../src/s3/s3.destination.js';
 
 /** Short where silence is on trial; a machine that does much else takes its time. */
 const [SHORT_SILENCE_MS, SILENCE_MS] = [1_500, 4_000];
@@ -217,7 +217,7 @@ describe('S3 settings', () => {
 
   it('never send credentials or ask for more than writing', async () => {
     await send({});
-    await send({}, [aDeliveryFile('b.bin', randomBytes(PART_BYTES + 1))]);
+    await send({}, [aDeliveryFile('b.bin', randomBytes(MAX_PUT_BYTES + 1))]);
 
     expect([...new Set(gate.requests.map(({ method }) => method))].sort()).toEqual(['POST', 'PUT']);
     expect(JSON.stringify(gate.requests)).not.toContain(server.secretKey);
@@ -365,7 +365,7 @@ describe('S3 without overwriting', () => {
     expect(contents().get('a.txt')?.toString()).toBe('the first');
   });
 
-  it.each([2_000, PART_BYTES + 1])('is done where the same %i bytes stand there', async (size) => {
+  it.each([2_000, MAX_PUT_BYTES + 1])('is done where the same %i bytes stand there', async (size) => {
     const file = aDeliveryFile('a.txt', randomBytes(size));
     await send(file);
 
@@ -401,7 +401,7 @@ describe('S3 without overwriting', () => {
   });
 
   it('lets one of several racing offers win, in parts too', async () => {
-    for (const size of [1_000, PART_BYTES + 1]) {
+    for (const size of [1_000, MAX_PUT_BYTES + 1]) {
       const results = await Promise.all(
         Array.from({ length: 5 }, () => send(aDeliveryFile(`race-${size}.bin`, randomBytes(size)))),
       );

@@ -114,7 +114,7 @@ describe('the SFTP worker as a process', () => {
       PROGRESS_INTERVAL_MS: '500',
       SILENCE_TIMEOUT_MS: '60000',
       // As the topology starts it.
-      NODE_OPTIONS: '--max-semi-space-size=2 --max-old-space-size=128',
+      NODE_OPTIONS: '--max-semi-space-size=4 --max-old-space-size=128',
     };
     spawn = (more = {}) =>
       spawnService({

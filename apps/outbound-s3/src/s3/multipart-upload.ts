@@ -11,7 +11,7 @@ export interface MultipartOptions extends WriteOptions {
 }
 
 /** Parts of one file that are on their way side by side. */
-const PARTS_AT_ONCE = 4;
+const PARTS_AT_ONCE = 3;
 /** Longest time to take back an upload that failed. */
 const CLEANUP_MS = 1_000;
 

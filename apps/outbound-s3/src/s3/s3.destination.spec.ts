@@ -20,7 +20,7 @@ import type {
   WriteOptions,
   Written,
 } from './s3.client.js';
-import { PART_BYTES, S3Destination, objectKey } from './s3.destination.js';
+import { MAX_PUT_BYTES, PART_BYTES, S3Destination, objectKey } from './s3.destination.js';
 
 const answer = (name: string, httpStatusCode: number): Error =>
   Object.assign(new Error('vendor detail'), { name, $metadata: { httpStatusCode } });
@@ -171,8 +171,8 @@ describe('the S3 destination', () => {
   });
 
   it.each([
-    [PART_BYTES, [`put ${KEY}`]],
-    [PART_BYTES + 1, [`start ${KEY}`, `part 1 ${KEY}`, `part 2 ${KEY}`, `complete ${KEY}`]],
+    [MAX_PUT_BYTES, [`put ${KEY}`]],
+    [MAX_PUT_BYTES + 1, [`start ${KEY}`, `part 1 ${KEY}`, `part 2 ${KEY}`, `complete ${KEY}`]],
     [2 * PART_BYTES, [`start ${KEY}`, `part 1 ${KEY}`, `part 2 ${KEY}`, `complete ${KEY}`]],
   ])('sends %i bytes as it should', async (size, calls) => {
     const s3 = new InMemoryS3();
@@ -201,7 +201,7 @@ describe('the S3 destination', () => {
     const s3 = new InMemoryS3();
     let cuts = 1;
     s3.failOn = (call) => (call.startsWith('part 2') && cuts-- > 0 ? new S3Fault('EPIPE') : undefined);
-    const bytes = randomBytes(PART_BYTES + 10);
+    const bytes = randomBytes(MAX_PUT_BYTES + 10);
 
     expect((await deliver(s3, [aDeliveryFile('a.bin', bytes)])).error).toBeUndefined();
 
@@ -263,7 +263,7 @@ describe('the S3 destination', () => {
       const assertLeased = (): void => {
         checks += 1;
         // Of a small file the first check is before its request, the second before its last byte.
-        if (checks > (size > PART_BYTES ? 0 : 1)) throw stale;
+        if (checks > (size > MAX_PUT_BYTES ? 0 : 1)) throw stale;
       };
 
       expect((await deliver(s3, [aDeliveryFile('a.bin', randomBytes(size))], { assertLeased })).error).toBe(
@@ -273,7 +273,7 @@ describe('the S3 destination', () => {
     },
   );
 
-  it('has at most eight parts in memory, however many files there are', async () => {
+  it('has at most six parts in memory, however many files there are', async () => {
     const s3 = new InMemoryS3();
     let inFlight = 0;
     let most = 0;
@@ -293,7 +293,7 @@ describe('the S3 destination', () => {
     const results = await Promise.all(deliveries.map((delivery) => attempt(destination, delivery)));
 
     expect(results.flatMap(({ error }) => error ?? [])).toEqual([]);
-    expect(most).toBeLessThanOrEqual(8);
+    expect(most).toBeLessThanOrEqual(6);
     for (const { bytes: stored } of s3.objects.values()) expect(stored.equals(bytes)).toBe(true);
   });
 

@@ -11,12 +11,14 @@ import { isConflict, isCut, isDenied, isMissing, isTaken, toDestinationError } f
 
 type S3Delivery = Delivery<S3Settings>;
 
-/** Larger files go in parts of this size. */
-export const PART_BYTES = 8 * 1024 * 1024;
+/** Larger files go in parts. */
+export const MAX_PUT_BYTES = 8 * 1024 * 1024;
+/** The smallest that there is, but for the last one. Source: as of `MAX_PARTS`. */
+export const PART_BYTES = 5 * 1024 * 1024;
 /** Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html */
 const MAX_PARTS = 10_000;
-/** Buffers for parts, of all attempts of this process together: 64 MiB. */
-const PART_BUFFERS = 8;
+/** Buffers for parts, of all attempts of this process together: 30 MiB. */
+const PART_BUFFERS = 6;
 /** Files of one attempt that are sent side by side. */
 const FILES_AT_ONCE = 4;
 /** Tries within one attempt, where another writer was at the same key or a kept connection was dead. */
@@ -111,7 +113,7 @@ export class S3Destination implements Destination<S3Settings> {
     };
     const createOnly = !delivery.settings.overwrite;
     const assertLeased = (): void => context.assertLeased();
-    if (sizeBytes > PART_BYTES) {
+    if (sizeBytes > MAX_PUT_BYTES) {
       const options = { createOnly, beforeCompletion: assertLeased };
       return await uploadInParts(client, this.buffers, head, file.open(), options, context.signal);
     }

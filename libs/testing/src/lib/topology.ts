@@ -104,7 +104,7 @@ export function topology(options: TopologyOptions): readonly ServiceBlueprint[] 
     OUTBOUND_ALLOWED_ADDRESSES,
     SPOOL_DIR: join(options.spoolDirectory, kind),
     // Files pass through as many short-lived buffers: a small heap drops them early.
-    NODE_OPTIONS: '--max-semi-space-size=2 --max-old-space-size=128',
+    NODE_OPTIONS: '--max-semi-space-size=4 --max-old-space-size=128',
     ...options.workerEnv?.[kind],
   });
   const blueprint = (name: ServiceName, own: Environment): ServiceBlueprint => ({
