@@ -1,13 +1,14 @@
 /**
  * Bundles the entry files of apps and tools: `apps/<app>/src/<entry>.ts` to `dist/apps/<app>/<entry>.js`, and
- * `tools/<tool>/main.ts` to `dist/tools/<tool>/main.js`. Libraries of this repository are bundled, npm packages are not.
+ * `tools/<tool>/main.ts` to `dist/tools/<tool>/main.js`, each with its bundle beside it. Libraries of this repository are
+ * bundled, npm packages are not.
  * What has not changed since the last build is left alone.
  *
  *   node tools/build/build.mjs [--quiet] [--force] [<project> ...]
  */
 import { createHash } from 'node:crypto';
 import { cp, mkdir, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
-import { dirname, join, relative, resolve } from 'node:path';
+import { basename, dirname, join, relative, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
 const root = resolve(import.meta.dirname, '../..');
@@ -123,10 +124,13 @@ async function replaceFile(path, contents) {
 }
 
 /**
- * Many machines have Node 20 first on the PATH. An entry that such a Node starts passes on to the one that is installed with
- * the project, and ends as that one ends.
+ * Many machines have Node 20 first on the PATH. Under such a Node an entry passes on to the one that is installed with the
+ * project, and ends as that one ends; so the bundle, whose packages need Node 24 as soon as they are loaded, is a file of
+ * its own.
  */
-const NODE_24 = `if (Number(process.versions.node.split('.')[0]) < 24) {
+const launcherOf = (bundle) => `if (Number(process.versions.node.split('.')[0]) >= 24) {
+  await import('./${bundle}');
+} else {
   const { spawn } = await import('node:child_process');
   const node = new URL('../../../node_modules/.bin/node', import.meta.url).pathname;
   const child = spawn(node, process.argv.slice(1), { stdio: 'inherit' });
@@ -136,14 +140,15 @@ const NODE_24 = `if (Number(process.versions.node.split('.')[0]) < 24) {
     process.exit(1);
   });
   child.on('exit', (code) => process.exit(code ?? 1));
-  await new Promise(() => undefined);
-}`;
+}
+`;
+const BUNDLE = '.node24';
 
 async function buildTarget(esbuild, plugin, target) {
   const startedAt = Date.now();
   const result = await esbuild.build({
     absWorkingDir: root,
-    entryPoints: target.entries,
+    entryPoints: target.entries.map((entry) => ({ ...entry, out: entry.out + BUNDLE })),
     outdir: 'dist',
     bundle: true,
     platform: 'node',
@@ -155,7 +160,6 @@ async function buildTarget(esbuild, plugin, target) {
     plugins: [plugin],
     // TypeORM reads the names of migrations, Nest those of providers.
     keepNames: true,
-    banner: { js: NODE_24 },
     sourcemap: 'linked',
     sourcesContent: false,
     metafile: true,
@@ -170,6 +174,10 @@ async function buildTarget(esbuild, plugin, target) {
   for (const file of result.outputFiles) await replaceFile(file.path, file.contents);
   const inputs = Object.keys(result.metafile.inputs);
   const outputs = result.outputFiles.map(({ path }) => relative(root, path));
+  for (const { out } of target.entries) {
+    await replaceFile(join(root, 'dist', `${out}.js`), launcherOf(`${basename(out)}${BUNDLE}.js`));
+    outputs.push(`dist/${out}.js`);
+  }
   if (target.assets) {
     inputs.push(...(await listFiles(target.assets.from)));
     await rm(join(root, target.assets.to), { recursive: true, force: true });

@@ -64,7 +64,7 @@ describe('the build', () => {
   it('bundles libraries, keeps packages outside, and keeps what injection reads', async () => {
     await build();
     expect(await node('dist/apps/dispatcher/main.js')).toBe('Teller Clock');
-    const code = readFileSync(join(workspace, 'dist/apps/dispatcher/main.js'), 'utf8');
+    const code = readFileSync(join(workspace, 'dist/apps/dispatcher/main.node24.js'), 'utf8');
     expect(code).toContain('from "@nestjs/common"');
     expect(code).not.toContain('@heddle/');
   });
@@ -76,6 +76,19 @@ describe('the build', () => {
     expect(await build()).toMatch(/^built apps\/dispatcher; 0 unchanged/);
     rmSync(join(workspace, 'dist/apps/dispatcher/main.js'));
     expect(await build()).toMatch(/^built apps\/dispatcher; 0 unchanged/);
+  });
+
+  it('passes on from an older Node to its own, and loads no package before that', async () => {
+    await build();
+    const older =
+      "data:text/javascript,Object.defineProperty(process.versions, 'node', { value: '20.20.2' }); globalThis.older = 1;";
+    write(
+      'apps/dispatcher/src/main.ts',
+      "import 'undici'; console.log(Object.keys(globalThis).includes('older'), process.argv.slice(2).join());",
+    );
+    await build();
+    expect(await node('--import', older, 'dist/apps/dispatcher/main.js', 'one', 'two')).toBe('false one,two');
+    expect(readFileSync(join(workspace, 'dist/apps/dispatcher/main.js'), 'utf8')).not.toMatch(/^import /m);
   });
 
   it('copies assets, and notices a new one', async () => {
