@@ -10,7 +10,7 @@ import { purgeHistory } from '../src/operations/history-purge.js';
 import { findOrder, listOrders } from '../src/orders/order.queries.js';
 import { insertPlaceholders, shareRecipes, writeOrders } from '../src/orders/order.repository.js';
 import { foldOrders } from '../src/orders/fold-orders.js';
-import { factsOf } from '../src/recipes/document-facts.js';
+import { factsOf, readDocument } from '../src/recipes/document-facts.js';
 import { foldRecipes } from '../src/recipes/fold-recipes.js';
 import { findDocument, lockRecipes, queueLinks, writeRecipes } from '../src/recipes/recipe.repository.js';
 import { SCHEMA } from '../src/schema/migrations.js';
@@ -391,7 +391,8 @@ describe('no link is missed and nobody waits for ever', () => {
     const go = Promise.withResolvers<undefined>();
     const [event] = store.recipesBatch(0, [recipe('R1')]).events;
     const saved = inTransaction(store.dataSource, async (tx) => {
-      const facts = factsOf(event!.data, PUBLIC);
+      const { recipeId } = event!.data;
+      const facts = factsOf(readDocument(event!.data, PUBLIC), [], { recipeId, publicUrl: PUBLIC });
       const message = { offset: 0n, replayed: false, traceparent: undefined, data: event!.data, facts };
       const result = foldRecipes(await lockRecipes(tx, [name]), [message]);
       writeRecipes(tx, result, new Date());

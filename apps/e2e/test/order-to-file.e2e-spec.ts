@@ -220,6 +220,32 @@ describe('an order on its way from POST to file', () => {
     }, WITHIN);
   });
 
+  it('goes out without what can never be read, and names that once and for all', async () => {
+    const recipeId = '7-FTP';
+    await heddle.client.expect('POST', '/api/v2/recipe', {
+      id: recipeId,
+      views: [{ code: 'Front', productionReady: true, production: 'ftp://files.example/front.dst' }],
+    });
+    await associate([{ recipeId, orderNumber: '7002', itemId: '1', itemQuantity: 1 }]);
+
+    const delivery = await eventually(async () => {
+      const [found] = await deliveries('7002');
+      expect(found).toMatchObject({ state: 'failed', code: 'ADDRESS_REFUSED', attempts: 1 });
+      return found;
+    }, WITHIN);
+
+    const name = `7002_ID_7002_R_${recipeId}_Production-Front.dst`;
+    const { attempts, files } = DeliveryDetails.parse(
+      await heddle.client.expect('GET', `/api/v2/deliveries/${delivery?.deliveryId ?? ''}`),
+    );
+    expect(attempts.at(-1)?.message).toBe(`fetching ${name}: the recipe gives no http(s) address for it`);
+    expect(files.map((file) => [file.name, file.state])).toEqual([
+      [`7002_ID_7002_R_${recipeId}_Recipe.json`, 'delivered'],
+      [`7002_ID_7002_R_${recipeId}_Ticket.pdf`, 'delivered'],
+      [name, 'missing'],
+    ]);
+  });
+
   it('feeds recipes to an integration that asks for them, ordered or not', async () => {
     await heddle.integrate({ triggers: ['recipe.created'] }, { directory: 'feed' });
     const text = await saveRecipe('8-FEED');

@@ -90,6 +90,25 @@ describe('files that are uploaded', () => {
     await eventually(async () => expect((await content(name)).equals(other)).toBe(true), WITHIN);
   });
 
+  it("go out as what the document says where it links them at the hub's own address", async () => {
+    const recipeId = 'UPLOAD-4';
+    const production = new URL(pathOf(recipeId, 'cut.dst'), heddle.baseUrl).href;
+    await call('PUT', pathOf(recipeId, 'cut.dst'), { body: Buffer.from('stitches') });
+    await heddle.client.expect('POST', '/api/v2/recipe', {
+      id: recipeId,
+      views: [{ code: 'Front', productionReady: true, production }],
+    });
+    await order('3004', recipeId);
+
+    await eventually(async () => expect(await arrived('3004_')).toHaveLength(3), WITHIN);
+
+    const prefix = `3004_ID_93004_R_${recipeId}`;
+    expect(await arrived('3004_')).toEqual(
+      ['Production-Front.dst', 'Recipe.json', 'Ticket.pdf'].map((name) => `${prefix}_${name}`),
+    );
+    expect((await content(`${prefix}_Production-Front.dst`)).toString()).toBe('stitches');
+  });
+
   it('with another digest leave nothing', async () => {
     const answer = await call('PUT', pathOf('UPLOAD-2', 'a.bin'), {
       body: randomBytes(1_000),

@@ -58,7 +58,14 @@ export {
 } from './lib/events/order-changed.v1.js';
 export { RECIPE_RECEIVED, RecipeReceivedV1 } from './lib/events/recipe-received.v1.js';
 export { RECIPE_CREATED, RECIPE_UPDATED, RecipeSavedV1 } from './lib/events/recipe-saved.v1.js';
-export { FILE_KINDS, FileKind, ManifestFile, OfferedFileKind } from './lib/file-manifest.js';
+export {
+  FILE_KINDS,
+  FileKind,
+  MANIFEST_FAULTS,
+  ManifestFault,
+  ManifestFile,
+  OfferedFileKind,
+} from './lib/file-manifest.js';
 export { FileName } from './lib/file-name.js';
 export {
   Accepted,

@@ -13,7 +13,7 @@ import { Linker } from '../links/linker.js';
 import { StoreMetrics } from '../operations/store-metrics.js';
 import { insertPlaceholders } from '../orders/order.repository.js';
 import type { RecipeName } from '../orders/order.repository.js';
-import { factsOf } from '../recipes/document-facts.js';
+import { factsOf, readDocument } from '../recipes/document-facts.js';
 import type { RecipeChange } from '../recipes/fold-recipes.js';
 import { recipeEvent } from '../recipes/recipe-event.js';
 import { lockRecipes, queueLinks, writeRecipes } from '../recipes/recipe.repository.js';
@@ -187,7 +187,8 @@ export class FileService {
       acceptedAt: now.toISOString(),
       requestId: cause.requestId,
     };
-    const facts = factsOf(data, this.publicUrl);
+    const { publicUrl } = this;
+    const files = uploads.get(`${tenant}:${recipeId}`) ?? [];
     const change: RecipeChange = {
       topic: 'recipe.updated',
       version: version + 1,
@@ -196,7 +197,7 @@ export class FileService {
         replayed: false,
         traceparent: cause.traceparent,
         data,
-        facts: { ...facts, files: [...facts.files, ...(uploads.get(`${tenant}:${recipeId}`) ?? [])] },
+        facts: factsOf(readDocument(data, publicUrl), files, { recipeId, publicUrl }),
       },
     };
     const { sha256, lastOffset } = head;

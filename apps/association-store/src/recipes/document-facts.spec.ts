@@ -1,20 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
 
-import { factsOf } from './document-facts.js';
+import { readDocument } from './document-facts.js';
 
 const hashOf = (document: string): string =>
-  factsOf(
-    {
-      recipeId: 'A',
-      document,
-      tenant: 'demo',
-      channel: 'default',
-      temporary: false,
-      acceptedAt: '2026-01-01T00:00:00Z',
-      requestId: 'r',
-    },
-    new URL('https://hub.example'),
-  ).sha256;
+  readDocument({ recipeId: 'A', document }, new URL('https://hub.example')).sha256;
 
 describe('what a recipe document says', () => {
   it('is the same in another order and with other spaces', () => {

@@ -1,15 +1,24 @@
 import canonicalize from 'canonicalize';
 
-import type { RecipeReceivedV1 } from '@heddle/contracts';
+import type { ManifestFile, RecipeReceivedV1 } from '@heddle/contracts';
 
 import type { DocumentFacts } from './fold-recipes.js';
-import { manifestOf, sha256Of, textIn } from './manifest.js';
+import { listedFiles, sha256Of, textIn, withUploads } from './manifest.js';
+import type { ListedFile } from './manifest.js';
+
+/** What a document says by itself. */
+export interface ReadDocument extends Omit<DocumentFacts, 'files'> {
+  readonly listed: readonly ListedFile[];
+}
 
 /**
  * @throws {SyntaxError} when the text is not JSON. The gateway has seen to that; whatever else writes to the
  * topic finds its message among the dead letters.
  */
-export function factsOf({ recipeId, document: text }: RecipeReceivedV1, publicUrl: URL): DocumentFacts {
+export function readDocument(
+  { recipeId, document: text }: Pick<RecipeReceivedV1, 'recipeId' | 'document'>,
+  publicUrl: URL,
+): ReadDocument {
   const document = JSON.parse(text) as unknown;
   const textSha256 = sha256Of(text);
   return {
@@ -18,8 +27,17 @@ export function factsOf({ recipeId, document: text }: RecipeReceivedV1, publicUr
     textSha256,
     name: textIn(document, 'name') ?? null,
     styleCode: textIn(document, 'styleCode') ?? null,
-    files: manifestOf(document, { recipeId, text, sha256: textSha256 }, publicUrl),
+    listed: listedFiles(document, { recipeId, text, sha256: textSha256 }, publicUrl),
   };
+}
+
+/** With the files that were uploaded for the recipe. */
+export function factsOf(
+  { listed, ...facts }: ReadDocument,
+  uploads: readonly ManifestFile[],
+  place: { readonly recipeId: string; readonly publicUrl: URL },
+): DocumentFacts {
+  return { ...facts, files: withUploads(listed, uploads, place) };
 }
 
 /** Only these can write an integer beyond 2^53; looking at each number of a document costs some six times its parsing. */

@@ -3,15 +3,34 @@ import fc from 'fast-check';
 
 import { ManifestFile } from '@heddle/contracts';
 
-import { factsOf } from './document-facts.js';
-import { MAX_FILES, manifestOf, sha256Of } from './manifest.js';
+import { readDocument } from './document-facts.js';
+import { MAX_FILES, listedFiles, sha256Of, withUploads } from './manifest.js';
 
 const HUB = new URL('https://hub.example/');
 const RECIPE_ID = '2-aB3dE6gH9jK2mN5p';
 
-function manifest(document: unknown): readonly ManifestFile[] {
+function manifest(document: unknown, uploads: readonly ManifestFile[] = []): readonly ManifestFile[] {
   const text = JSON.stringify(document);
-  return manifestOf(document, { recipeId: RECIPE_ID, text, sha256: sha256Of(text) }, HUB);
+  const listed = listedFiles(document, { recipeId: RECIPE_ID, text, sha256: sha256Of(text) }, HUB);
+  return withUploads(listed, uploads, { recipeId: RECIPE_ID, publicUrl: HUB });
+}
+
+function upload(name: string, kind: ManifestFile['kind'] = 'attachment'): ManifestFile {
+  return {
+    name,
+    kind,
+    mimeType: 'application/x-uploaded',
+    url: `https://hub.example/api/v2/recipe/${RECIPE_ID}/files/${encodeURIComponent(name)}`,
+    sizeBytes: 8,
+    sha256: sha256Of(name),
+  };
+}
+
+/** Names of what cannot be delivered, and why. */
+function faultsOf(document: unknown, uploads?: readonly ManifestFile[]): readonly [string, string][] {
+  return manifest(document, uploads).flatMap(({ name, fault }) =>
+    fault === undefined ? [] : [[name, fault]],
+  );
 }
 
 /** What follows the document and the ticket, which every recipe has. */
@@ -26,7 +45,7 @@ const front = (members: object): object => ({ views: [{ code: 'Front', ...member
 describe('the manifest of a recipe', () => {
   it('starts with the document itself, pinned to the text as sent', () => {
     const text = '{ "id" : "x", "name": "Käppi" }';
-    const [file] = manifestOf(JSON.parse(text), { recipeId: 'x', text, sha256: sha256Of(text) }, HUB);
+    const [file] = listedFiles(JSON.parse(text), { recipeId: 'x', text, sha256: sha256Of(text) }, HUB);
     expect(file).toEqual({
       name: 'Recipe.json',
       kind: 'recipe',
@@ -107,32 +126,145 @@ describe('the manifest of a recipe', () => {
     ]);
   });
 
-  it('skips what is malformed and keeps the rest', () => {
-    const good = { code: 'Back', previewPng: 'https://img.example/b.png' };
+  it('keeps a file whose address cannot be read, with its fault', () => {
     const views = [
       null,
       'Front',
-      { code: 7, previewPng: 'https://img.example/1.png' },
-      { code: '', previewPng: 'https://img.example/2.png' },
-      { code: 'a\u0000b', previewPng: 'https://img.example/3.png' },
-      { code: 'Lone\ud800', previewPng: 'https://img.example/4.png' },
-      { code: 'Relative', previewPng: '/5.png' },
-      { code: 'Script', previewPng: 'javascript:alert(1)' },
+      { code: 'Ftp', productionReady: true, production: 'ftp://files.example/a.DST?x=1.2' },
       { code: 'File', productionReady: true, production: 'file:///etc/passwd' },
+      { code: 'None', productionReady: true },
+      { code: 'Relative', previewPng: '/5.png' },
+      { code: 'Script', previewJpg: 'javascript:alert(1)' },
+      { code: 'Number', previewPng: 7 },
+      { code: 'Cut', previewPng: 'https://img.example/a\u0000b.png' },
+      { code: 'Lone', previewPng: 'https://img.example/\ud800.png' },
       { code: 'Long', previewPng: `https://img.example/${'x'.repeat(9_000)}` },
-      good,
+      { code: 'Wide', previewPng: `https://img.example/${'ä'.repeat(2_000)}` },
+      { code: 'Back', previewPng: 'https://img.example/b.png' },
     ];
-    expect(filesOf({ views, attachments: { name: 'x' } }).map(([name]) => name)).toEqual([
+    const document = { views, attachments: [{ name: 'Logo.svg', url: 'logo.svg' }, { name: 'x' }, null] };
+    expect(faultsOf(document)).toEqual(
+      [
+        'Production-Ftp.dst',
+        'Production-File.bin',
+        'Production-None.bin',
+        'Preview-Relative.png',
+        'Preview-Script.jpg',
+        'Preview-Number.png',
+        'Preview-Cut.png',
+        'Preview-Lone.png',
+        'Preview-Long.png',
+        'Preview-Wide.png',
+        'Logo.svg',
+        'x.bin',
+      ].map((name) => [name, 'address-unreadable']),
+    );
+    const faulty = manifest(document).filter(({ fault }) => fault !== undefined);
+    expect(new Set(faulty.map(({ url }) => url))).toEqual(new Set(['about:invalid']));
+    expect(filesOf(document).at(-3)).toEqual([
       'Preview-Back.png',
+      'preview',
+      'image/png',
+      'https://img.example/b.png',
     ]);
   });
 
-  it('stays within its limit of files', () => {
+  it('names what has no name, or one that nothing can hold', () => {
+    const previewPng = 'https://img.example/1.png';
+    const long = 'x'.repeat(2_000);
+    const views = [
+      { code: 7 },
+      { code: '' },
+      {},
+      { code: 'a\u0000b' },
+      { code: 'Lone\ud800' },
+      { code: long },
+    ];
+    const attachments = [long, `${long}.pdf`, `${long}2.pdf`, '\n', 7].map((name) => ({
+      name,
+      url: previewPng,
+    }));
+    const names = filesOf({ views: views.map((view) => ({ ...view, previewPng })), attachments }).map(
+      ([name]) => name,
+    );
+    expect(names.map((name) => name.replace(/x{800}/, 'x…'))).toEqual([
+      'Preview-7.png',
+      'Preview-view-2.png',
+      'Preview-view-3.png',
+      'Preview-a\ufffdb.png',
+      'Preview-Lone\ufffd.png',
+      `Preview-x…-${sha256Of(long).slice(0, 8)}.png`,
+      `x…-${sha256Of(long).slice(0, 8)}.png`,
+      `x…-${sha256Of(`${long}.pdf`).slice(0, 8)}.pdf`,
+      `x…-${sha256Of(`${long}2.pdf`).slice(0, 8)}.pdf`,
+      'Attachment-4.png',
+      '7.png',
+    ]);
+    expect(faultsOf({ views, attachments })).toEqual([]);
+  });
+
+  it("reads the hub's own address of an upload as that upload, once and as what the document says", () => {
+    const uploads = [upload('Front cut.dst'), upload('sheet.pdf', 'ticket'), upload('other.txt')];
+    const at = (name: string): string => `//hub.example/api/v2/recipe/${RECIPE_ID}/files/${name}`;
+    const document = {
+      humanReadable: at('sheet.pdf'),
+      views: [{ code: 'Front', productionReady: true, production: at('Front%20cut.dst') }],
+    };
+    const [, ticket, production, ...rest] = manifest(document, uploads);
+    expect(ticket).toEqual({ ...upload('sheet.pdf', 'ticket'), name: 'Ticket.pdf' });
+    expect(production).toEqual({
+      ...upload('Front cut.dst'),
+      name: 'Production-Front.dst',
+      kind: 'production',
+    });
+    expect(rest).toEqual([upload('other.txt')]);
+  });
+
+  it("reads the hub's own address of a preview as the uploaded one, else as the render address", () => {
+    const own = (view: string): object => ({
+      code: view,
+      preview: `//img.example/render/${view}`,
+      previewPng: `//hub.example/recipe/${RECIPE_ID}-${view}.png`,
+      previewJpg: `//hub.example/recipe/${RECIPE_ID}-${view}.jpg`,
+    });
+    const uploads = [upload('Back-Left.PNG', 'preview'), upload('Front.png'), upload('Front.jpg', 'preview')];
+    const files = manifest({ views: [own('Front'), own('Back-Left'), own('Side')] }, uploads).slice(2);
+    expect(files.map(({ name, url, fault }) => [name, url, fault])).toEqual([
+      ['Preview-Front.jpg', upload('Front.jpg').url, undefined],
+      ['Preview-Back-Left.png', upload('Back-Left.PNG').url, undefined],
+      ['Preview-Side.png', 'https://img.example/render/Side', undefined],
+      ['Front.png', upload('Front.png').url, undefined],
+    ]);
+  });
+
+  it("keeps an address of the hub's own that names nothing, with its fault", () => {
+    const url = `https://hub.example/api/v2/recipe/${RECIPE_ID}/files/gone.dst`;
+    const view = { code: 'Front', productionReady: true, production: url, previewPng: '//hub.example/x.png' };
+    const attachments = [
+      { name: 'doc', url: `//hub.example/recipe/${RECIPE_ID}.json` },
+      { name: 'of another', url: '//hub.example/api/v2/recipe/OTHER/files/a.txt' },
+      { name: 'odd', url: '//hub.example/recipe/%ff' },
+    ];
+    const document = { views: [view], attachments };
+    expect(faultsOf(document, [upload('a.txt')])).toEqual([
+      ['Production-Front.dst', 'hub-address'],
+      ['Preview-Front.png', 'hub-address'],
+      ['of another.txt', 'hub-address'],
+      ['odd.bin', 'hub-address'],
+    ]);
+    expect(manifest(document)[2]?.url).toBe(url);
+    // The document itself is in the set anyway.
+    expect(filesOf(document).map(([name]) => name)).not.toContain('doc.json');
+  });
+
+  it('stays within its limit of files, and names the first that is left out', () => {
     const attachments = Array.from({ length: 1_000 }, (_, n) => ({
       name: `${String(n)}.txt`,
       url: 'https://files.example/a',
     }));
-    expect(filesOf({ attachments })).toHaveLength(MAX_FILES - 2);
+    expect(filesOf({ attachments })).toHaveLength(MAX_FILES - 2 + 1);
+    expect(faultsOf({ attachments })).toEqual([[`${String(MAX_FILES - 2)}.txt`, 'too-many-files']]);
+    expect(faultsOf({ attachments: attachments.slice(0, MAX_FILES - 2) })).toEqual([]);
   });
 
   it('holds for any JSON whatever: it never throws, and each entry is a manifest file', () => {
@@ -160,10 +292,9 @@ describe('the manifest of a recipe', () => {
     );
     fc.assert(
       fc.property(fc.oneof(hostile, fc.jsonValue()), (document) => {
-        const text = JSON.stringify(document);
-        const files = manifestOf(document, { recipeId: RECIPE_ID, text, sha256: sha256Of(text) }, HUB);
+        const files = manifest(document, [upload('a.txt'), upload('Front.png', 'preview')]);
         for (const file of files) {
-          ManifestFile.parse(file);
+          ManifestFile.strict().parse(file);
           expect(JSON.stringify(file).isWellFormed()).toBe(true);
           expect(JSON.stringify(file)).not.toContain('\\u0000');
         }
@@ -174,19 +305,8 @@ describe('the manifest of a recipe', () => {
 });
 
 describe('the content of a document', () => {
-  const facts = (document: string): ReturnType<typeof factsOf> =>
-    factsOf(
-      {
-        tenant: 'demo',
-        channel: 'default',
-        recipeId: RECIPE_ID,
-        document,
-        temporary: false,
-        acceptedAt: '2026-01-02T03:04:05.000Z',
-        requestId: 'r',
-      },
-      HUB,
-    );
+  const facts = (document: string): ReturnType<typeof readDocument> =>
+    readDocument({ recipeId: RECIPE_ID, document }, HUB);
 
   it('is the same whatever the order of members, the spaces and the notation of numbers', () => {
     const a = facts('{"id":"x","n":1.0,"s":"\\u00e9"}');

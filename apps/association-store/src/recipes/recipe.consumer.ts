@@ -2,7 +2,7 @@ import { Controller, Inject } from '@nestjs/common';
 import { EventPattern, Payload } from '@nestjs/microservices';
 
 import { TOPIC } from '@heddle/contracts';
-import type { ManifestFile, RecipeReceivedV1 } from '@heddle/contracts';
+import type { RecipeReceivedV1 } from '@heddle/contracts';
 import type { EventBatch } from '@heddle/messaging';
 import { OutboxRelay, enqueue, inTransaction, movePositions } from '@heddle/persistence';
 import { DataSource } from 'typeorm';
@@ -14,9 +14,8 @@ import { StoreMetrics } from '../operations/store-metrics.js';
 import { SCHEMA } from '../schema/migrations.js';
 import { PUBLIC_URL } from '../tokens.js';
 
-import { factsOf } from './document-facts.js';
+import { factsOf, readDocument } from './document-facts.js';
 import { foldRecipes } from './fold-recipes.js';
-import type { RecipeMessage } from './fold-recipes.js';
 import { recipeEvent } from './recipe-event.js';
 import { lockRecipes, queueLinks, writeRecipes } from './recipe.repository.js';
 
@@ -34,29 +33,31 @@ export class RecipeConsumer {
   @EventPattern(TOPIC.recipeReceived)
   async received(@Payload() batch: EventBatch<RecipeReceivedV1>): Promise<undefined> {
     // Parsing and hashing hold no connection.
-    const read = batch.events.map((event) => ({ event, facts: factsOf(event.data, this.publicUrl) }));
+    const read = batch.events.map((event) => ({ event, document: readDocument(event.data, this.publicUrl) }));
     const result = await inTransaction(this.dataSource, async (tx) => {
       const isFresh = await movePositions(tx, SCHEMA, batch.chunks);
-      const messages = read
-        .filter(({ event }) => isFresh(event))
-        .map(({ event: { offset, originOffset, traceparent, data }, facts }) => ({
-          offset: BigInt(originOffset ?? offset),
-          replayed: originOffset !== undefined,
-          traceparent,
-          data,
-          facts,
-        }));
-      if (messages.length === 0) return undefined;
+      const fresh = read.filter(({ event }) => isFresh(event));
+      if (fresh.length === 0) return undefined;
 
       const now = new Date();
-      const names = distinctRecipes(messages.map(({ data }) => data));
+      const names = distinctRecipes(fresh.map(({ event }) => event.data));
       insertPlaceholders(tx, names, now);
       const heads = await lockRecipes(tx, names);
       const withFiles = heads.filter(({ uploads }) => uploads > 0);
       const uploads = await manifestsOfUploads(tx, withFiles, this.publicUrl);
       const folded = foldRecipes(
         heads,
-        messages.map((message) => withUploads(message, uploads)),
+        fresh.map(({ event: { offset, originOffset, traceparent, data }, document }) => {
+          const { tenant, recipeId } = data;
+          const files = uploads.get(`${tenant}:${recipeId}`) ?? [];
+          return {
+            offset: BigInt(originOffset ?? offset),
+            replayed: originOffset !== undefined,
+            traceparent,
+            data,
+            facts: factsOf(document, files, { recipeId, publicUrl: this.publicUrl }),
+          };
+        }),
       );
       writeRecipes(tx, folded, now);
       enqueue(
@@ -74,13 +75,4 @@ export class RecipeConsumer {
     this.metrics.noted('outdated', folded.outdated);
     for (const { topic } of folded.changes) this.metrics.recipeSaved(topic);
   }
-}
-
-/** The document lists linked files; those that were uploaded come behind them. */
-function withUploads(message: RecipeMessage, uploads: ReadonlyMap<string, ManifestFile[]>): RecipeMessage {
-  const { data, facts } = message;
-  const files = uploads.get(`${data.tenant}:${data.recipeId}`);
-  return files === undefined
-    ? message
-    : { ...message, facts: { ...facts, files: [...facts.files, ...files] } };
 }

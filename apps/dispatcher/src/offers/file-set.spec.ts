@@ -105,6 +105,22 @@ describe('the file set', () => {
     expect(OfferedFile.safeParse(files.at(-1)).success).toBe(true);
   });
 
+  it('keeps what cannot be delivered, with its fault', () => {
+    const given = recipe('A');
+    const { name, url } = given.files[1]!;
+    const files = given.files.map((file) =>
+      file.kind === 'production' ? { ...file, fault: 'address-unreadable' as const } : file,
+    );
+    const { files: offered } = recipeFileSet({ ...given, files }, everything);
+    expect(offered.at(-1)).toEqual({
+      name: `A-${name}`,
+      kind: 'production',
+      mimeType: given.files[1]!.mimeType,
+      source: { kind: 'url', url, fault: 'address-unreadable' },
+    });
+    expect(OfferedFile.parse(offered.at(-1))).toEqual(offered.at(-1));
+  });
+
   it('has the ticket of the feed drawn without an order', () => {
     const [, ticket] = recipeFileSet(recipe('A'), everything).files;
     expect(ticket).toMatchObject({ name: 'A-Ticket.pdf', kind: 'ticket', mimeType: 'application/pdf' });

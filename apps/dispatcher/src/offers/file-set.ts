@@ -87,11 +87,12 @@ function filesOf(
 type ManifestFile = RecipeSavedV1['files'][number];
 
 function sourceOf(
-  { kind, url, sha256 }: ManifestFile,
+  { kind, url, sha256, fault }: ManifestFile,
   recipe: LinkedRecipe & { readonly tenant: string },
   order: OrderChangedV1 | null,
 ): FileSource {
   const { tenant, recipeId, version, files } = recipe;
+  if (fault !== undefined) return { kind: 'url', url, fault };
   if (kind === 'recipe') {
     if (sha256 === null) throw new TypeError('a recipe document without its hash');
     const path = `/internal/recipes/${tenant}/${encodeURIComponent(recipeId)}/${String(version)}`;

@@ -16,6 +16,7 @@ import type { AddressGuard } from '@heddle/destination-kit';
 
 import { HubAway } from './hub-away.js';
 import type { HubTokens } from './hub-tokens.js';
+import { assertListed } from './listed-fault.js';
 import type { Reservation, Spool, SpooledFile } from './spool.js';
 
 export interface SourceFetcherOptions {
@@ -116,6 +117,7 @@ export class SourceFetcher {
     }
     const place = `fetching ${name}`;
     if (source.kind === 'url') {
+      assertListed(source, place);
       const response = await this.urls.get(source.url, place, signal);
       return this.receive(response, place, reservation, signal, isRepetition);
     }

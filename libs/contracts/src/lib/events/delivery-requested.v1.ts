@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 import { Trigger } from '../destinations/destination-kind.js';
-import { OfferedFileKind } from '../file-manifest.js';
+import { ManifestFault, OfferedFileKind } from '../file-manifest.js';
 import { FileName } from '../file-name.js';
 import { Channel, ForeignId, Instant, RecipeId, Sha256, Tenant } from '../identifiers.js';
 
@@ -18,8 +18,15 @@ export const FileSource = z.discriminatedUnion('kind', [
    * before they are asked for.
    */
   z.object({ kind: z.literal('hub'), path: z.string().startsWith('/'), sha256: Sha256.optional() }),
-  /** Of somebody else: always through the guard against private addresses. */
-  z.object({ kind: z.literal('url'), url: z.string().min(1).max(8_192) }),
+  /**
+   * Of somebody else: always through the guard against private addresses. With a fault there is nothing to fetch: the
+   * attempt reports it for this file.
+   */
+  z.object({
+    kind: z.literal('url'),
+    url: z.string().min(1).max(8_192),
+    fault: ManifestFault.optional(),
+  }),
   /** Small documents that travel along. */
   z.object({ kind: z.literal('inline'), text: z.string().max(MAX_INLINE_CHARACTERS) }),
 ]);
