@@ -202,6 +202,28 @@ describe('an order on its way from POST to a hook', () => {
     ).toBe(1);
   });
 
+  it('is not told of while a linked file is gone, and the attempt names that file', async () => {
+    const production = heddle.fileUrl('7-LATER.dst');
+    const views = [{ code: 'Front', productionReady: true, production }];
+    await heddle.client.expect('POST', '/api/v2/recipe', { id: '7-LATER', views });
+    await associate([{ recipeId: '7-LATER', orderNumber: '7001', itemId: '1', itemQuantity: 1 }]);
+    const delivery = await eventually(async () => {
+      const [found] = await deliveries(`orderNumber=7001&integrationId=${orders}`);
+      expect(found).toMatchObject({ state: 'retrying', code: 'SOURCE_UNAVAILABLE' });
+      return found;
+    }, WITHIN);
+    expect(callsOf('orders', '7001')).toEqual([]);
+    const details = await heddle.client.expect('GET', `/api/v2/deliveries/${delivery?.deliveryId ?? ''}`);
+    expect(DeliveryDetails.parse(details).attempts[0]?.message).toBe(
+      'fetching 7001_ID_7001_R_7-LATER_Production-Front.dst: the source answered 404',
+    );
+
+    await writeFile(join(heddle.filesDirectory, '7-LATER.dst'), 'here now');
+
+    const { files } = await called('orders', '7001');
+    expect((await opened(files.at(-1)?.url ?? '')).text).toBe('here now');
+  });
+
   it('stops where the hook is gone: no retry, and the integration is disabled by the hub', async () => {
     const { integrationId } = await integrate('gone');
     await saveRecipe('6-GONE');

@@ -122,6 +122,66 @@ describe('files on their way into the spool', () => {
     },
   );
 
+  it.each([
+    ['address-unreadable', 'ADDRESS_REFUSED', 'no http(s) address'],
+    ['hub-address', 'ADDRESS_REFUSED', 'no such file of this recipe'],
+    ['too-many-files', 'TOO_LARGE', 'too many files'],
+  ] as const)('asks nobody for a file that is listed with the fault %s', async (fault, code, words) => {
+    const { fetcher } = started();
+    const file = aSource('faulty.bin', Buffer.from('bytes'));
+    const source = { kind: 'url', url: files.url('faulty.bin'), fault } as const;
+    const asked = files.requests.length;
+
+    for (const attempt of [
+      fetcher.fetch({ ...file, source }, 'demo', signal),
+      fetcher.check({ ...file, source }, signal),
+    ])
+      await expect(attempt).rejects.toMatchObject({
+        code,
+        retryable: false,
+        message: expect.stringMatching(/^fetching faulty\.bin: /),
+      });
+
+    await expect(fetcher.check({ ...file, source }, signal)).rejects.toThrow(words);
+    expect(files.requests).toHaveLength(asked);
+  });
+
+  it('looks behind a link by its first byte, and for a while not again', async () => {
+    const { fetcher } = started();
+    const source = aSource('linked.bin', randomBytes(5 * MIB));
+    const empty = aSource('empty.bin', Buffer.alloc(0));
+    files.setFault('empty.bin', { kind: 'status', status: 416, headers: { 'content-range': 'bytes */0' } });
+    const ofHub: OfferedFile = { ...source, source: { kind: 'hub', path: '/internal/x' } };
+    const asked = files.requests.length;
+
+    for (const file of [source, source, empty, ofHub]) await fetcher.check(file, signal);
+
+    expect(files.requests.slice(asked)).toMatchObject([
+      { method: 'GET', path: '/linked.bin', headers: { range: 'bytes=0-0' } },
+      { method: 'GET', path: '/empty.bin' },
+    ]);
+  });
+
+  it.each([
+    ['answers 404', { kind: 'status', status: 404 }],
+    ['answers 416 of its own accord', { kind: 'status', status: 416 }],
+    ['redirects', { kind: 'redirect', location: 'http://127.0.0.1/' }],
+    ['never answers', { kind: 'hang' }],
+  ] as const)('finds nothing behind a link whose source %s, and looks again', async (_what, fault) => {
+    const { fetcher } = started(100 * MIB, 300);
+    const source = aSource('unlinked.bin', randomBytes(100));
+    files.setFault('unlinked.bin', { ...fault, times: 1 });
+
+    const error = await fetcher.check(source, signal).catch((caught: unknown) => caught);
+
+    expect(error).toMatchObject({
+      code: 'SOURCE_UNAVAILABLE',
+      message: expect.stringMatching(/^fetching unlinked\.bin: /),
+    });
+    expect((error as Error).message).not.toContain('127.0.0.1');
+    await fetcher.check(source, signal);
+  });
+
   it('ends with TOO_LARGE for a file over the limit, whether it says so or not', async () => {
     const { spool, fetcher } = started();
     const source = aSource('large.bin', randomBytes(21 * MIB));

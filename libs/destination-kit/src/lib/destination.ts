@@ -100,7 +100,10 @@ export interface DeliveryContext {
 export interface Destination<TSettings> {
   readonly kind: DestinationKind;
 
-  /** False: links are all it sends, so the worker fetches nothing and `files` is empty. */
+  /**
+   * False: links are all it sends, so the worker fetches nothing and `files` is empty. It only looks whether there is
+   * something behind each link, and makes no attempt where there is not.
+   */
   readonly fetches?: boolean;
 
   /**

@@ -81,11 +81,32 @@ export class UrlSources {
    * @throws {DestinationError} `SOURCE_UNAVAILABLE` or `ADDRESS_REFUSED`.
    */
   async get(address: string, place: string, signal: AbortSignal): Promise<IncomingMessage> {
+    return expectFile(await this.ask(address, { place, signal }), place);
+  }
+
+  /**
+   * Whether `get` would find something now. Asks for the first byte: an address that is signed for GET refuses a HEAD.
+   *
+   * @throws {DestinationError} as `get`.
+   */
+  async probe(address: string, place: string, signal: AbortSignal): Promise<void> {
+    const response = await this.ask(address, { place, signal, headers: { range: 'bytes=0-0' } });
+    const { statusCode, headers } = response;
+    const isPart = statusCode === 206 && headers['content-length'] === '1';
+    const isEmpty = statusCode === 416 && headers['content-range'] === 'bytes */0';
+    if (isPart) response.resume();
+    else response.destroy();
+    if (statusCode !== 206 && !isEmpty) expectFile(response, place);
+  }
+
+  private async ask(
+    address: string,
+    request: Pick<SourceRequest, 'place' | 'signal' | 'headers'>,
+  ): Promise<IncomingMessage> {
     const { guard, connectTimeoutMs, silenceTimeoutMs } = this.options;
-    const url = guard.parseUrl(address);
+    const url = parsed(guard, address, request.place);
     const agent = url.protocol === 'https:' ? this.agents.https : this.agents.http;
-    const timeoutMs = connectTimeoutMs + silenceTimeoutMs;
-    return expectFile(await requestSource(url, { agent, place, signal, timeoutMs }), place);
+    return await requestSource(url, { ...request, agent, timeoutMs: connectTimeoutMs + silenceTimeoutMs });
   }
 
   close(): void {
@@ -105,6 +126,15 @@ export function expectFile(response: IncomingMessage, place: string): IncomingMe
     place,
     `the source answered ${statusCode}${redirect ? ', redirects are not followed' : ''}`,
   );
+}
+
+/** The guard does not know for what file it reads an address. */
+function parsed(guard: AddressGuard, address: string, place: string): URL {
+  try {
+    return guard.parseUrl(address);
+  } catch (error) {
+    throw sourceError(error, place);
+  }
 }
 
 class StaleConnection extends Error {}

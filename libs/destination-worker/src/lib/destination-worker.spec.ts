@@ -191,6 +191,7 @@ function aWorker(options: Partial<DestinationWorkerOptions<Settings>> = {}): {
     sealer,
     publisher,
     fetch: inline,
+    check: () => Promise.resolve(),
     link: async ({ name }, { deliveryId }) => `https://hub.example/${deliveryId}/${name}`,
     logger: createLogger({ service: 'outbound-test', level: 'debug', destination: sink }),
     metrics: createMetrics('outbound-test'),
@@ -301,6 +302,32 @@ describe('an outbound worker', () => {
 
     await soon(() => expect(publisher.finished()).toMatchObject({ outcome: 'succeeded', sizeBytes: 0 }));
     expect(fetched).toEqual([]);
+  });
+
+  it('makes no attempt where there is nothing behind a link, and says so of each file', async () => {
+    const { destination, publisher, take } = aWorker({
+      check: async ({ name }) => {
+        if (name === 'a.txt') throw new DestinationError('ADDRESS_REFUSED', 'fetching a.txt: refused');
+        if (name === 'c.txt') throw new DestinationError('SOURCE_UNAVAILABLE', 'fetching c.txt: gone');
+      },
+    });
+    Object.assign(destination, { fetches: false });
+
+    await take(anOffer({ files: [aFile('a.txt'), aFile('b.txt'), aFile('c.txt')] }));
+
+    await soon(() =>
+      expect(publisher.finished()).toMatchObject({
+        outcome: 'failed',
+        code: 'SOURCE_UNAVAILABLE',
+        message: 'fetching c.txt: gone',
+        faults: [
+          { name: 'a.txt', code: 'ADDRESS_REFUSED', message: 'fetching a.txt: refused' },
+          { name: 'c.txt', code: 'SOURCE_UNAVAILABLE', message: 'fetching c.txt: gone' },
+        ],
+        receipts: [],
+      }),
+    );
+    expect(destination.seen).toEqual([]);
   });
 
   it('reports the file that could not be fetched where a destination that sends all or nothing sent nothing', async () => {

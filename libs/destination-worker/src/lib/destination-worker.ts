@@ -13,6 +13,8 @@ import type { z } from 'zod';
 import { Attempt } from './attempt.js';
 import { FileSet } from './file-set.js';
 import type { FetchFile } from './file-set.js';
+import { linkFaults } from './link-faults.js';
+import type { CheckFile } from './link-faults.js';
 import type { LinkFile } from './link-file.js';
 import { openSettings } from './open-settings.js';
 import { WorkerMetrics } from './worker-metrics.js';
@@ -32,6 +34,8 @@ export interface DestinationWorkerOptions<TSettings> {
   readonly sealer: Pick<SecretSealer, 'open'>;
   readonly publisher: ReportPublisher;
   readonly fetch: FetchFile;
+  /** Of the files that are not fetched, as links are all that is sent. */
+  readonly check: CheckFile;
   readonly link: LinkFile;
   readonly logger: Logger;
   readonly metrics: Metrics;
@@ -314,9 +318,14 @@ export class DestinationWorker<TSettings> {
 
   private async deliver(attempt: Attempt, faults: FileFault[]): Promise<void> {
     const { offer, signal } = attempt;
-    const { destination, sealer, settings: schema, fetch } = this.options;
+    const { destination, sealer, settings: schema, fetch, check } = this.options;
     signal.throwIfAborted();
     const settings = openSettings(sealer, schema, offer);
+    if (destination.fetches === false) {
+      // Links go out whole or not at all, as files do that are fetched.
+      faults.push(...(await linkFaults(offer.files, check, signal)));
+      if (faults.length > 0) return;
+    }
     const ended = new AbortController();
     const toFetch = destination.fetches === false ? [] : offer.files;
     const fileSet = new FileSet(offer.tenant, toFetch, fetch, AbortSignal.any([signal, ended.signal]));

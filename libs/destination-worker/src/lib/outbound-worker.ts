@@ -114,6 +114,7 @@ function assemble<TSettings>(
     sealer: new SecretSealer(config.SECRETS_KEY),
     publisher,
     fetch: (file, tenant, signal) => fetcher.fetch(file, tenant, signal),
+    check: (file, signal) => fetcher.check(file, signal),
     link: linkFile(new FileLinks(config.SERVICE_TOKEN_KEYS), config.PUBLIC_URL),
     logger: platform.logger,
     metrics: platform.metrics,

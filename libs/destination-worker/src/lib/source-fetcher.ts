@@ -13,6 +13,7 @@ import {
   sourceUnavailable,
 } from '@heddle/destination-kit';
 import type { AddressGuard } from '@heddle/destination-kit';
+import { LRUCache } from 'lru-cache';
 
 import { HubAway } from './hub-away.js';
 import type { HubTokens } from './hub-tokens.js';
@@ -37,6 +38,11 @@ const UNKNOWN_LENGTH_STEP_BYTES = 4 * 1024 * 1024;
 const FIRST_HUB_WAIT_MS = 200;
 const LONGEST_HUB_WAIT_MS = 2_000;
 
+/** What stood behind an address stands there for a while: of the same recipe there are many orders. */
+const FOUND_KEPT_MS = 60_000;
+/** In UTF-16 units of the addresses. */
+const FOUND_KEPT_CHARACTERS = 4_000_000;
+
 /** The room is full: the source is let go and asked again when there is some. */
 class NoRoom {
   constructor(readonly bytes: number) {}
@@ -56,6 +62,11 @@ export class SourceFetcher {
   private readonly urls: UrlSources;
   private readonly hubAgent: Agent;
   private readonly store: URL;
+  private readonly found = new LRUCache<string, true>({
+    maxSize: FOUND_KEPT_CHARACTERS,
+    sizeCalculation: (_, address) => address.length,
+    ttl: FOUND_KEPT_MS,
+  });
 
   constructor(private readonly options: SourceFetcherOptions) {
     this.store = new URL(options.storeUrl);
@@ -98,6 +109,20 @@ export class SourceFetcher {
       if (signal.aborted) throw isStoreAway ? new HubAway(file.name) : signal.reason;
       throw error;
     }
+  }
+
+  /**
+   * For a file of which only a link goes out: that there is something behind it. What the hub holds itself is there.
+   *
+   * @throws {DestinationError} as `fetch`, for a file of somebody else.
+   */
+  async check({ source, name }: OfferedFile, signal: AbortSignal): Promise<void> {
+    if (source.kind !== 'url') return;
+    const place = `fetching ${name}`;
+    assertListed(source, place);
+    if (this.found.has(source.url)) return;
+    await this.urls.probe(source.url, place, signal);
+    this.found.set(source.url, true);
   }
 
   private async fetchOnce(
