@@ -326,8 +326,19 @@ describe('with overwrite off', () => {
     expect(receipts).toMatchObject([{ name: NAME, details: { found: 'the same bytes' } }]);
   });
 
+  it('the same bytes of somebody else are a success, other bytes of that length are not', async () => {
+    const blob = azurite.container(CONTAINER).getBlockBlobClient(NAME);
+    await blob.uploadData(bytes);
+    expect(await create('rw')).toMatchObject({ receipts: [{ details: { found: 'the same bytes' } }] });
+
+    await blob.uploadData(randomBytes(bytes.length));
+    expect((await create('rw')).error).toMatchObject({ code: 'ALREADY_EXISTS' });
+  });
+
   it('a blob without a hash is not taken for ours', async () => {
-    await azurite.container(CONTAINER).getBlockBlobClient(NAME).uploadData(bytes);
+    const blob = azurite.container(CONTAINER).getBlockBlobClient(NAME);
+    await blob.stageBlock('MDAw', bytes, bytes.length);
+    await blob.commitBlockList(['MDAw']);
 
     expect((await create('rw')).error).toMatchObject({ code: 'ALREADY_EXISTS' });
   });

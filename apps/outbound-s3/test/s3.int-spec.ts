@@ -2,6 +2,7 @@ import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { readFileSync, readdirSync, statSync } from 'node:fs';
 import { join, relative } from 'node:path';
 
+import { PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import type { S3Settings } from '@heddle/contracts';
 import { AddressGuard, parseAllowedAddresses } from '@heddle/destination-kit';
 import type { DeliveryFile } from '@heddle/destination-kit';
@@ -68,6 +69,19 @@ function contents(): ReadonlyMap<string, Buffer> {
 function useNewBucket(): void {
   bucket = `press-room-${randomUUID()}`;
   server.makeBucket(bucket);
+}
+
+/** As a tool does that knows nothing of us, and of no hash but the store's own. */
+async function somebodyElsePuts(name: string, bytes: Buffer): Promise<void> {
+  const client = new S3Client({
+    region: server.region,
+    endpoint: server.endpoint,
+    forcePathStyle: true,
+    credentials: { accessKeyId: server.accessKey, secretAccessKey: server.secretKey },
+    requestChecksumCalculation: 'WHEN_REQUIRED',
+  });
+  await client.send(new PutObjectCommand({ Bucket: bucket, Key: `in/default/${name}`, Body: bytes }));
+  client.destroy();
 }
 
 const error = (status: number, code: string, headers = {}): GateFault => ({
@@ -373,6 +387,18 @@ describe('S3 without overwriting', () => {
 
     expect(failure).toBeUndefined();
     expect(receipts).toMatchObject([{ sha256: file.sha256, details: { placedBy: 'found' } }]);
+  });
+
+  it('is done where somebody else put the same bytes, without a hash of them', async () => {
+    const bytes = randomBytes(2_000);
+    await somebodyElsePuts('a.txt', bytes);
+
+    expect(await send(aDeliveryFile('a.txt', bytes))).toMatchObject({
+      receipts: [{ details: { placedBy: 'found' } }],
+    });
+    expect((await send(aDeliveryFile('a.txt', randomBytes(2_000)))).error).toMatchObject({
+      code: 'ALREADY_EXISTS',
+    });
   });
 
   it.each([

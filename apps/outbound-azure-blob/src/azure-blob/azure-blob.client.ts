@@ -14,6 +14,15 @@ export interface BlobCommit {
   readonly isCreateOnly: boolean;
 }
 
+/** What a service says of a blob that it holds. */
+export interface FoundBlob {
+  readonly sizeBytes: number | undefined;
+  /** Of the whole. The service's own where the blob came in one piece, else what its writer left, if anything. */
+  readonly md5: Uint8Array | undefined;
+  /** What stands in the metadata. */
+  readonly sha256: string | undefined;
+}
+
 /** What the worker needs of one container, and nothing more. Errors are as the service put them, see `AzureFault`. */
 export interface BlobContainer {
   /** Its address, without the signature. */
@@ -29,8 +38,8 @@ export interface BlobContainer {
   /** Shows the blob whole, in the place of what stood there. Resolves with its ETag. */
   commit(blob: BlobCommit, signal: AbortSignal): Promise<string>;
 
-  /** The SHA-256 that stands in the metadata of a blob; undefined where it has none. Needs the right to read. */
-  hashOf(name: string, signal: AbortSignal): Promise<string | undefined>;
+  /** Needs the right to read. */
+  find(name: string, signal: AbortSignal): Promise<FoundBlob>;
 }
 
 /** Connections are kept by every setting that changes them, credentials included. */

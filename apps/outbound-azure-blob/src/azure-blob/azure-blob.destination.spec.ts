@@ -8,7 +8,7 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 
 import { AzureFault } from './azure-blob.client.js';
-import type { BlobCommit, BlobContainer, BlobContainers } from './azure-blob.client.js';
+import type { BlobCommit, BlobContainer, BlobContainers, FoundBlob } from './azure-blob.client.js';
 import { AzureBlobDestination, blobNameOf } from './azure-blob.destination.js';
 
 /** Keeps blobs by name and can be told to fail. */
@@ -35,10 +35,12 @@ class InMemoryContainer implements BlobContainer, BlobContainers {
     this.blobs.set(name, { bytes: Buffer.concat(blocks as Buffer[]), sha256 });
     return '"1"';
   }
-  async hashOf(name: string): Promise<string | undefined> {
-    this.check(`hash ${name}`);
+  async find(name: string): Promise<FoundBlob> {
+    this.check(`find ${name}`);
     if (!this.canRead) throw new AzureFault('AuthorizationPermissionMismatch', { status: 403 });
-    return this.blobs.get(name)?.sha256;
+    const blob = this.blobs.get(name);
+    if (!blob) throw new AzureFault('BlobNotFound', { status: 404 });
+    return { sizeBytes: blob.bytes.length, md5: undefined, sha256: blob.sha256 };
   }
   close(): Promise<void> {
     return Promise.resolve();
@@ -110,7 +112,7 @@ describe('the Azure Blob destination', () => {
     container.canRead = true;
     container.blobs.set('shop/a.txt', { bytes: Buffer.from('older'), sha256: 'b'.repeat(64) });
     container.failOn = (call) => {
-      if (!call.startsWith('hash')) return undefined;
+      if (!call.startsWith('find')) return undefined;
       container.blobs.clear();
       return new AzureFault('BlobNotFound', { status: 404 });
     };

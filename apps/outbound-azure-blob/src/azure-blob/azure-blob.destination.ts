@@ -4,7 +4,7 @@ import type { AzureBlobSettings, Receipt } from '@heddle/contracts';
 import { DestinationError, sideBySide } from '@heddle/destination-kit';
 import type { Delivery, DeliveryContext, DeliveryFile, Destination } from '@heddle/destination-kit';
 
-import type { BlobContainer, BlobContainers } from './azure-blob.client.js';
+import type { BlobContainer, BlobContainers, FoundBlob } from './azure-blob.client.js';
 import { isDenied, isOvertaken, isTaken, toDestinationError } from './azure-blob.error.js';
 import { ReadAhead, stageBlocks } from './blocks.js';
 
@@ -68,6 +68,9 @@ export class AzureBlobDestination implements Destination<AzureBlobSettings> {
 
 /** One file on its way to one blob. */
 class Upload {
+  /** Known once its bytes were read. */
+  private md5: Uint8Array | undefined;
+
   constructor(
     private readonly container: BlobContainer,
     private readonly blobName: string,
@@ -98,7 +101,7 @@ class Upload {
     const { container, blobName: name, file, context, readAhead } = this;
     const { signal } = context;
     const blockIds: string[] = [];
-    const md5 = await stageBlocks(
+    this.md5 = await stageBlocks(
       file,
       async ({ index, bytes, md5: ofBlock }, either) => {
         const id = blockIdOf(file.sha256, index);
@@ -109,18 +112,25 @@ class Upload {
     );
     context.assertLeased();
     const { mimeType, sha256 } = file;
-    return await container.commit({ name, blockIds, mimeType, md5, sha256, isCreateOnly }, signal);
+    return await container.commit({ name, blockIds, mimeType, md5: this.md5, sha256, isCreateOnly }, signal);
   }
 
   /** Asks for the hash; where reading is not allowed, what is on record decides. */
   private async isSame(): Promise<boolean> {
     const { container, blobName, file, context } = this;
     try {
-      return (await container.hashOf(blobName, context.signal)) === file.sha256;
+      return this.isIn(await container.find(blobName, context.signal));
     } catch (error) {
       if (isDenied(error)) return file.isBegun === true;
       throw error;
     }
+  }
+
+  /** Somebody else's blob says nothing of SHA-256. */
+  private isIn({ sizeBytes, md5, sha256 }: FoundBlob): boolean {
+    if (sha256 === this.file.sha256) return true;
+    if (md5 === undefined || this.md5 === undefined) return false;
+    return sizeBytes === this.file.sizeBytes && Buffer.compare(md5, this.md5) === 0;
   }
 }
 

@@ -9,7 +9,7 @@ import type { AddressGuard, GuardedAgents } from '@heddle/destination-kit';
 import { LRUCache } from 'lru-cache';
 
 import { AzureFault } from './azure-blob.client.js';
-import type { BlobCommit, BlobContainer, BlobContainers } from './azure-blob.client.js';
+import type { BlobCommit, BlobContainer, BlobContainers, FoundBlob } from './azure-blob.client.js';
 import { GuardedHttpClient } from './guarded-http.client.js';
 
 export interface AzureSdkOptions {
@@ -105,9 +105,11 @@ class AzureSdkContainer implements BlobContainer {
     return etag ?? '';
   }
 
-  async hashOf(name: string, abortSignal: AbortSignal): Promise<string | undefined> {
-    const { metadata } = await withoutRequest(this.client.getBlobClient(name).getProperties({ abortSignal }));
-    return metadata?.['sha256'];
+  async find(name: string, abortSignal: AbortSignal): Promise<FoundBlob> {
+    const { contentLength, contentMD5, metadata } = await withoutRequest(
+      this.client.getBlobClient(name).getProperties({ abortSignal }),
+    );
+    return { sizeBytes: contentLength, md5: contentMD5, sha256: metadata?.['sha256'] };
   }
 }
 

@@ -27,12 +27,16 @@ const answer = (name: string, httpStatusCode: number): Error =>
 const taken = (): Error => answer('PreconditionFailed', 412);
 const denied = (): Error => answer('Forbidden', 403);
 const hashOf = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('base64');
+const md5Of = (bytes: Uint8Array): string => createHash('md5').update(bytes).digest('hex');
 
 interface Stored {
   readonly bytes: Buffer;
   readonly head: ObjectHead;
-  readonly isInParts: boolean;
+  readonly came: Coming;
 }
+
+/** In parts, whole with its hash, or whole from somebody who sent none. */
+type Coming = 'in parts' | 'hashed' | 'unhashed';
 
 /** Keeps objects by key and can be told to fail. */
 class InMemoryS3 implements S3Client, S3ClientsOf {
@@ -57,7 +61,7 @@ class InMemoryS3 implements S3Client, S3ClientsOf {
   async put(head: ObjectHead, body: Body, options: WriteOptions): Promise<Written> {
     return await this.request(`put ${head.key}`, async () => {
       const bytes = await whole(body);
-      return this.show(head, bytes, false, options);
+      return this.show(head, bytes, 'hashed', options);
     });
   }
   async startUpload(head: ObjectHead): Promise<string> {
@@ -84,7 +88,7 @@ class InMemoryS3 implements S3Client, S3ClientsOf {
       const upload = this.uploads.get(uploadId);
       if (!upload) throw answer('NoSuchUpload', 404);
       const bytes = Buffer.concat(parts.map(({ number }) => upload.parts.get(number) ?? Buffer.alloc(0)));
-      const written = this.show(upload.head, bytes, true, options);
+      const written = this.show(upload.head, bytes, 'in parts', options);
       this.uploads.delete(uploadId);
       return written;
     });
@@ -96,16 +100,17 @@ class InMemoryS3 implements S3Client, S3ClientsOf {
     return await this.request(`find ${key}`, async () => {
       const found = this.objects.get(key);
       if (!found) throw answer('NotFound', 404);
-      const { bytes, head, isInParts } = found;
-      const sha256 = isInParts ? `${hashOf(Buffer.from('of the parts'))}-2` : hashOf(bytes);
-      return { ...written(bytes), sizeBytes: bytes.length, sha256, metadata: head.metadata };
+      const { bytes, head, came } = found;
+      const ofParts = `${hashOf(Buffer.from('of the parts'))}-2`;
+      const sha256 = { 'in parts': ofParts, hashed: hashOf(bytes), unhashed: undefined }[came];
+      return { ...written(bytes, came), sizeBytes: bytes.length, sha256, metadata: head.metadata };
     });
   }
 
-  private show(head: ObjectHead, bytes: Buffer, isInParts: boolean, { createOnly }: WriteOptions): Written {
+  private show(head: ObjectHead, bytes: Buffer, came: Coming, { createOnly }: WriteOptions): Written {
     if (createOnly && this.objects.has(head.key)) throw taken();
-    this.objects.set(head.key, { bytes, head, isInParts });
-    return written(bytes);
+    this.objects.set(head.key, { bytes, head, came });
+    return written(bytes, came);
   }
 
   private async request<T>(call: string, work: () => Promise<T>): Promise<T> {
@@ -119,7 +124,10 @@ class InMemoryS3 implements S3Client, S3ClientsOf {
   }
 }
 
-const written = (bytes: Buffer): Written => ({ etag: `"${bytes.length}"`, versionId: undefined });
+const written = (bytes: Buffer, came: Coming): Written => ({
+  etag: `"${md5Of(bytes)}${came === 'in parts' ? '-2' : ''}"`,
+  versionId: undefined,
+});
 
 async function whole({ bytes, sizeBytes, sha256 }: Body): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
@@ -150,7 +158,8 @@ function deliver(
 describe('the S3 destination', () => {
   it('writes each file under prefix and name, with its type and what wrote it', async () => {
     const s3 = new InMemoryS3();
-    const file = aDeliveryFile('a.bin', randomBytes(1_000));
+    const bytes = randomBytes(1_000);
+    const file = aDeliveryFile('a.bin', bytes);
 
     const { receipts } = await deliver(s3, [file]);
 
@@ -160,7 +169,7 @@ describe('the S3 destination', () => {
         location: `s3://press-room/${KEY}`,
         sizeBytes: 1_000,
         sha256: file.sha256,
-        details: { placedBy: 'write', etag: '1000' },
+        details: { placedBy: 'write', etag: md5Of(bytes) },
       },
     ]);
     expect(s3.objects.get(KEY)?.head).toMatchObject({
@@ -315,9 +324,13 @@ describe('the S3 destination without overwriting', () => {
   const ours = (isBegun = false): DeliveryFile => ({ ...aDeliveryFile('a.bin', BYTES), isBegun });
 
   /** Somebody else's object, without our metadata. */
-  function occupied(bytes: Buffer, isInParts = false, metadata: Record<string, string> = {}): InMemoryS3 {
+  function occupied(
+    bytes: Buffer,
+    came: Coming = 'hashed',
+    metadata: Record<string, string> = {},
+  ): InMemoryS3 {
     const s3 = new InMemoryS3();
-    s3.objects.set(KEY, { bytes, head: { key: KEY, mimeType: 'x', metadata }, isInParts });
+    s3.objects.set(KEY, { bytes, head: { key: KEY, mimeType: 'x', metadata }, came });
     return s3;
   }
 
@@ -345,13 +358,15 @@ describe('the S3 destination without overwriting', () => {
   });
 
   it.each([
-    ['the store tells the same hash', BYTES, false, {}, 'found'],
-    ['the store tells another hash', OTHERS, false, {}, undefined],
-    ['it came in parts, and its writer left the same hash', BYTES, true, 'same', 'found'],
-    ['it came in parts, and its writer left none', BYTES, true, {}, undefined],
-    ['another hash speaks against what its writer says', OTHERS, false, 'same', undefined],
-  ])('looks at what stands there: %s', async (_what, bytes, isInParts, left, placedBy) => {
-    const s3 = occupied(bytes, isInParts, left === 'same' ? { 'heddle-sha256': ours().sha256 } : {});
+    ['the store tells the same hash', BYTES, 'hashed', {}, 'found'],
+    ['the store tells another hash', OTHERS, 'hashed', {}, undefined],
+    ['it came in parts, and its writer left the same hash', BYTES, 'in parts', 'same', 'found'],
+    ['it came in parts, and its writer left none', BYTES, 'in parts', {}, undefined],
+    ['another hash speaks against what its writer says', OTHERS, 'hashed', 'same', undefined],
+    ['it came in one piece without a hash', BYTES, 'unhashed', {}, 'found'],
+    ['it came in one piece without a hash, with other bytes', OTHERS, 'unhashed', {}, undefined],
+  ] as const)('looks at what stands there: %s', async (_what, bytes, came, left, placedBy) => {
+    const s3 = occupied(bytes, came, left === 'same' ? { 'heddle-sha256': ours().sha256 } : {});
 
     const { receipts, error } = await deliver(s3, [ours()], { settings });
 

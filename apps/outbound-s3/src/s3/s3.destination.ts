@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import type { Receipt, S3Settings } from '@heddle/contracts';
@@ -27,6 +28,13 @@ const CONFLICT_WAIT_MS = 100;
 
 /** Names under which an object says what wrote it. */
 const METADATA = { deliveryId: 'heddle-delivery-id', sha256: 'heddle-sha256' } as const;
+
+/**
+ * Of an object that came in one piece and is not encrypted with keys of its own.
+ *
+ * Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html
+ */
+const MD5_ETAG = /^"?([0-9a-f]{32})"?$/;
 
 /** One file on its way to one key. */
 interface Writing {
@@ -145,16 +153,30 @@ async function judgeTaken(writing: Writing, isBegun: boolean): Promise<Record<st
     if (isBegun) return { placedBy: 'an earlier attempt' };
     throw new DestinationError('ALREADY_EXISTS', `writing ${location}: the name is taken`, { cause: error });
   }
-  if (holds(found, file)) return detailsOf(found, 'found');
+  if (await holds(found, file)) return detailsOf(found, 'found');
   throw new DestinationError('ALREADY_EXISTS', `writing ${location}: the name is taken by other bytes`);
 }
 
-/** Of an object that came in parts the store knows no hash of the whole: then ours counts, which its writer left. */
-function holds({ sizeBytes, sha256, metadata }: FoundObject, file: DeliveryFile): boolean {
+/**
+ * Of an object that came in parts, or from somebody who sent none, the store knows no SHA-256 of the whole: then ours
+ * counts, which its writer left, or the ETag where it is the MD5 of the bytes.
+ */
+async function holds(
+  { etag, sizeBytes, sha256, metadata }: FoundObject,
+  file: DeliveryFile,
+): Promise<boolean> {
   if (sizeBytes !== file.sizeBytes) return false;
   const isOfTheWhole = sha256 !== undefined && !sha256.includes('-');
   if (isOfTheWhole) return Buffer.from(sha256, 'base64').toString('hex') === file.sha256;
-  return metadata[METADATA.sha256] === file.sha256;
+  if (metadata[METADATA.sha256] === file.sha256) return true;
+  const md5 = MD5_ETAG.exec(etag ?? '')?.[1];
+  return md5 !== undefined && md5 === (await md5Of(file));
+}
+
+async function md5Of(file: DeliveryFile): Promise<string> {
+  const hash = createHash('md5');
+  for await (const chunk of file.open()) hash.update(chunk);
+  return hash.digest('hex');
 }
 
 function detailsOf({ etag, versionId }: Written, placedBy: string): Record<string, string> {
