@@ -29,9 +29,12 @@ import { orderFact, recipeFact } from '../src/events/fact.js';
 import { BREAKER } from '../src/flow/flow.js';
 import { Housekeeping } from '../src/housekeeping/housekeeping.js';
 import {
+  contentOf,
   decideVersion,
   endDeliveries,
   insertIntegration,
+  insertVersion,
+  readIntegration,
   updateIntegration,
 } from '../src/integrations/integration.repository.js';
 import type { IntegrationChange } from '../src/integrations/integration.repository.js';
@@ -181,6 +184,23 @@ export class Bench {
       ]);
     });
     return integrationId;
+  }
+
+  /** Approves a newer version: `targetVersion` is that version where it leads to another place. */
+  async approve(integrationId: string, version: number, targetVersion: number): Promise<void> {
+    await inTransaction(this.dataSource, async (tx) => {
+      const row = await readIntegration(tx, TENANT, integrationId);
+      if (!row) throw new TypeError('the integration is missing');
+      const content = contentOf(row);
+      await insertVersion(tx, integrationId, {
+        version,
+        targetVersion,
+        status: 'approved',
+        actor: 'key:reviewer',
+        content,
+      });
+      await updateIntegration(tx, integrationId, { version, approvedVersion: version });
+    });
   }
 
   async change(integrationId: string, change: IntegrationChange): Promise<void> {

@@ -456,6 +456,24 @@ describe('review', () => {
     expect(versions.body.items).toMatchObject([{ status: 'approved' }, { status: 'superseded' }]);
   });
 
+  it('knows since which version data goes where it goes', async () => {
+    const { id, tenant } = await approved();
+    const patch = (body: object) => live.call('PATCH', `${BASE}/${id}`, { tenant, body });
+    await patch({ description: 'Hall 3' });
+    await patch({ settings: { directory: '/elsewhere' } });
+    await patch({ settings: { directory: '/in/{channel}' }, description: 'Hall 4' });
+    await patch({ settings: { directory: '/elsewhere' } });
+    await live.call('POST', `${BASE}/${id}/approve`, { tenant, body: { version: 5 } });
+    await patch({ description: 'Hall 5' });
+
+    const rows = await query<{ target: number }>(
+      dataSource,
+      `SELECT target_version AS target FROM dispatcher.integration_versions WHERE integration_id = $1 ORDER BY version`,
+      [id],
+    );
+    expect(rows.map(({ target }) => target)).toEqual([1, 1, 3, 1, 5, 5]);
+  });
+
   it('lets a change of description, lists or password work at once', async () => {
     const { id, tenant } = await approved();
     const change = {

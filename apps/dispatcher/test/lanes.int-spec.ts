@@ -137,6 +137,47 @@ describe('the life of a delivery', () => {
     ]);
   });
 
+  it.each([
+    ['the whole set to the place that a newer version leads to', 2, 0],
+    ['what is missing where a newer version leads to the same place', 1, 1],
+  ])('sends %s', async (_what, targetVersion, kept) => {
+    const integrationId = await bench.integration();
+    await bench.say('order.submitted', v(1));
+    const [first] = await bench.pump();
+    const names = first!.files.map(({ name }) => name);
+    const begun = names.map((name) => ({ name, sha256: 'a'.repeat(64) }));
+    const begins = { ...progress(first!, names.slice(0, 1)), begun };
+    await bench.report(started(first!), begins);
+    await bench.report(failed(first!, 'UNAVAILABLE'));
+    await bench.approve(integrationId, 2, targetVersion);
+
+    const [second] = await bench.pump();
+
+    expect(second!.files.map(({ name }) => name)).toEqual(names.slice(kept));
+    expect(second!.files.every((file) => (file.begun === undefined) === (kept === 0))).toBe(true);
+    await bench.report(done(second!));
+    expect(await bench.takeFinished()).toMatchObject([
+      { topic: 'delivery.succeeded', receipts: names.map((name) => ({ name })) },
+    ]);
+  });
+
+  it('takes no receipt of an older offer for one of the place that the newer offer went to', async () => {
+    const integrationId = await bench.integration();
+    await bench.say('order.submitted', v(1));
+    const [first] = await bench.pump();
+    await bench.report(started(first!));
+    await bench.age(first!.offerId, 60);
+    await bench.reports.giveUp(45_000);
+    await bench.approve(integrationId, 2, 2);
+    const [second] = await bench.pump();
+
+    await bench.report(done(first!));
+    await bench.report(failed(second!, 'UNAVAILABLE'));
+
+    expect(await bench.takeFinished()).toEqual([]);
+    expect((await bench.pump()).map(({ files }) => files.length)).toEqual([first!.files.length]);
+  });
+
   it('does not retry what waiting cannot mend', async () => {
     await bench.integration();
     await bench.say('order.submitted', v(1));
@@ -785,8 +826,9 @@ describe('purge', () => {
     );
     await execute(
       bench.dataSource,
-      `INSERT INTO dispatcher.offers (offer_id, delivery_id, integration_id, attempt, not_after, outcome, finished_at)
-       SELECT gen_random_uuid(), delivery_id, integration_id, 1, now(), 'succeeded', now()
+      `INSERT INTO dispatcher.offers (offer_id, delivery_id, integration_id, integration_version, attempt, not_after,
+         outcome, finished_at)
+       SELECT gen_random_uuid(), delivery_id, integration_id, 1, 1, now(), 'succeeded', now()
        FROM dispatcher.deliveries WHERE delivery_id = '01800000-0000-7000-8000-000000000001'`,
     );
     await bench.housekeeping.purge();

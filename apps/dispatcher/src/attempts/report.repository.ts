@@ -143,13 +143,16 @@ export class ReportRepository {
         ) as Finished[],
       );
       if (tallies.size === 0) return undefined;
+      const elsewhere = await offersElsewhere(tx, telling, tallies);
       const now = [...tallies.values()][0]?.row.now ?? new Date();
       const ended: Ended[] = [];
       for (const report of telling) {
         const tally = tallies.get(report.deliveryId);
         if (tally?.row.tenant !== report.tenant) continue;
-        tally.add(report.receipts);
-        if (report.phase === 'progress') tally.begin(report.begun);
+        if (!elsewhere.has(report.offerId)) {
+          tally.add(report.receipts);
+          if (report.phase === 'progress') tally.begin(report.begun);
+        }
         if (report.phase !== 'finished') continue;
         const end = endedBy(report);
         ended.push(end);
@@ -461,6 +464,26 @@ async function readDeliveries(
   ]);
   const filesOf = Map.groupBy(files, ({ deliveryId }) => deliveryId);
   return new Map(rows.map((row) => [row.deliveryId, new Tally(row, filesOf.get(row.deliveryId) ?? [])]));
+}
+
+/** Older offers that were sent to another place than the newest one: what they prove is not there. */
+async function offersElsewhere(
+  tx: Tx,
+  reports: readonly { readonly deliveryId: string; readonly offerId: string }[],
+  tallies: ReadonlyMap<string, Tally>,
+): Promise<ReadonlySet<string>> {
+  const older = reports.filter(({ deliveryId, offerId }) => tallies.get(deliveryId)?.offerId !== offerId);
+  if (older.length === 0) return new Set();
+  const rows = await tx.query<{ offerId: string }>(
+    `SELECT o.offer_id AS "offerId" FROM dispatcher.offers o JOIN dispatcher.deliveries d USING (delivery_id)
+     JOIN dispatcher.integration_versions a
+       ON a.integration_id = d.integration_id AND a.version = o.integration_version
+     JOIN dispatcher.integration_versions b
+       ON b.integration_id = d.integration_id AND b.version = d.integration_version
+     WHERE o.offer_id = ANY($1) AND a.target_version <> b.target_version`,
+    [older.map(({ offerId }) => offerId)],
+  );
+  return new Set(rows.map(({ offerId }) => offerId));
 }
 
 function saveReceipts(tx: Tx, tallies: readonly Tally[]): void {

@@ -29,6 +29,8 @@ export interface IntegrationRow {
 
 export interface VersionRow {
   readonly version: number;
+  /** Since that version data goes where it goes with this one. */
+  readonly targetVersion: number;
   readonly versionStatus: IntegrationVersionView['status'];
   readonly actor: string;
   readonly versionCreatedAt: Date;
@@ -50,7 +52,7 @@ export type WholeRow = IntegrationRow & VersionRow;
 const INTEGRATION = `i.integration_id AS "integrationId", i.tenant, i.destination, i.status, i.version,
   i.approved_version AS "approvedVersion", i.active_from AS "activeFrom", i.revision, i.created_at AS "createdAt",
   i.updated_at AS "updatedAt"`;
-export const VERSION = `v.version, v.status AS "versionStatus", v.actor, v.created_at AS "versionCreatedAt",
+export const VERSION = `v.version, v.target_version AS "targetVersion", v.status AS "versionStatus", v.actor, v.created_at AS "versionCreatedAt",
   v.decided_by AS "decidedBy", v.decided_at AS "decidedAt", v.description, v.triggers, v.channels,
   v.success_list AS "successList", v.failure_list AS "failureList", v.settings, v.limits, v.include,
   v.temporary_recipes AS "temporaryRecipes"`;
@@ -106,7 +108,13 @@ export async function insertIntegration(
      VALUES ($1, $2, $3, 'pending-review', 1)`,
     [integrationId, tenant, content.destination],
   );
-  await insertVersion(tx, integrationId, { version: 1, status: 'pending-review', actor, content });
+  await insertVersion(tx, integrationId, {
+    version: 1,
+    targetVersion: 1,
+    status: 'pending-review',
+    actor,
+    content,
+  });
   const flow = newFlow(content.limits, Date.now());
   await tx.query(
     `INSERT INTO dispatcher.integration_flow (integration_id, window_size, tokens, tokens_at)
@@ -121,11 +129,13 @@ export async function insertVersion(
   integrationId: string,
   {
     version,
+    targetVersion,
     status,
     actor,
     content,
   }: {
     readonly version: number;
+    readonly targetVersion: number;
     readonly status: 'pending-review' | 'approved';
     readonly actor: string;
     readonly content: VersionContent;
@@ -135,9 +145,9 @@ export async function insertVersion(
   await tx.query(
     `INSERT INTO dispatcher.integration_versions
        (integration_id, version, status, actor, decided_by, decided_at, description, triggers, channels, success_list,
-        failure_list, settings, limits, include, temporary_recipes)
+        failure_list, settings, limits, include, temporary_recipes, target_version)
      VALUES ($1, $2, $3, $4, CASE WHEN $3 = 'approved' THEN $4 END, CASE WHEN $3 = 'approved' THEN now() END,
-             $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
+             $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
     [
       integrationId,
       version,
@@ -152,6 +162,7 @@ export async function insertVersion(
       JSON.stringify(content.limits),
       JSON.stringify(content.include),
       content['temporary-recipes'],
+      targetVersion,
     ],
   );
 }

@@ -44,7 +44,7 @@ import {
   viewOf,
 } from './integration.repository.js';
 import type { IntegrationChange, VersionRow, WholeRow } from './integration.repository.js';
-import { changesBetween, judge, masked, mergePatch, needsReview, refusal } from './judge.js';
+import { changesBetween, isElsewhere, judge, masked, mergePatch, needsReview, refusal } from './judge.js';
 import type { Judged, VersionContent } from './judge.js';
 
 export interface Answer {
@@ -166,18 +166,24 @@ export class IntegrationService {
       }
       if (changed.length === 0) return;
 
+      const { destination } = row;
       const approved =
-        row.approvedVersion === null
-          ? undefined
-          : contentOf({
-              ...(await readVersion(tx, integrationId, row.approvedVersion)),
-              destination: row.destination,
-            });
-      const review =
-        approved === undefined || needsReview(row.destination, changesBetween(approved, content));
+        row.approvedVersion === null ? undefined : await readVersion(tx, integrationId, row.approvedVersion);
+      const changes = approved && changesBetween(contentOf({ ...approved, destination }), content);
+      const review = changes === undefined || needsReview(destination, changes);
       const version = row.version + 1;
+      const targetVersion =
+        approved === undefined || changes === undefined || isElsewhere(destination, changes)
+          ? version
+          : approved.targetVersion;
       const status = review ? 'pending-review' : 'approved';
-      await insertVersion(tx, integrationId, { version, status, actor: caller.actor, content });
+      await insertVersion(tx, integrationId, {
+        version,
+        targetVersion,
+        status,
+        actor: caller.actor,
+        content,
+      });
       await updateIntegration(tx, integrationId, {
         version,
         ...(review ? {} : { approvedVersion: version }),

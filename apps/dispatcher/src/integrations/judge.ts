@@ -95,8 +95,13 @@ const REVIEWED_MEMBERS: ReadonlySet<string> = new Set(['triggers', 'channels']);
 
 /** Whether the change sends data, or other data, to another place, and so waits for approval. */
 export function needsReview(destination: VersionContent['destination'], changes: readonly string[]): boolean {
+  return isElsewhere(destination, changes) || changes.some((name) => REVIEWED_MEMBERS.has(name));
+}
+
+/** Whether the change leads to another place, so that what was delivered before is not there. */
+export function isElsewhere(destination: VersionContent['destination'], changes: readonly string[]): boolean {
   const routing = new Set(destinationSettings[destination].routing.map((name) => `settings.${name}`));
-  return changes.some((name) => REVIEWED_MEMBERS.has(name) || routing.has(name));
+  return changes.some((name) => routing.has(name));
 }
 
 function isSame(left: unknown, right: unknown): boolean {

@@ -220,6 +220,7 @@ export class OfferRepository {
   }
 
   private async prepare(tx: Tx, claimed: readonly Claimed[]): Promise<readonly Prepared[]> {
+    forgetElsewhere(tx, claimed);
     const [heads, files, receipts, sealed, recipients] = await Promise.all([
       headDocuments(
         tx,
@@ -365,11 +366,13 @@ export class OfferRepository {
     const failed = ends.flatMap(({ delivery, failure }) => (failure === null ? [] : [{ delivery, failure }]));
     tx.post(
       `INSERT INTO dispatcher.offers
-         (offer_id, delivery_id, integration_id, attempt, not_after, finished_at, outcome, code, message)
-       SELECT offer_id, delivery_id, integration_id, attempt, now() + make_interval(secs => $2::float8 / 1000),
+         (offer_id, delivery_id, integration_id, integration_version, attempt, not_after, finished_at, outcome, code,
+          message)
+       SELECT offer_id, delivery_id, integration_id, integration_version, attempt, now() + make_interval(secs => $2::float8 / 1000),
               CASE WHEN code IS NOT NULL THEN now() END, CASE WHEN code IS NOT NULL THEN 'failed' END, code, message
        FROM json_to_recordset($1) AS i (
-         offer_id uuid, delivery_id uuid, integration_id uuid, attempt integer, code text, message text)`,
+         offer_id uuid, delivery_id uuid, integration_id uuid, integration_version integer, attempt integer,
+         code text, message text)`,
       [
         JSON.stringify([
           ...offers.map(({ delivery, offerId }) => offerValues(delivery, offerId)),
@@ -542,9 +545,13 @@ async function earlierReceipts(
      FROM dispatcher.deliveries d
      JOIN dispatcher.deliveries e
        ON e.tenant = d.tenant AND e.subject = d.subject AND e.kind = d.kind AND e.integration_id = d.integration_id
-     -- What another version delivered may stand at another place.
-     JOIN dispatcher.integrations i
-       ON i.integration_id = e.integration_id AND i.approved_version = e.integration_version
+     JOIN dispatcher.integrations i ON i.integration_id = e.integration_id
+     JOIN dispatcher.integration_versions a
+       ON a.integration_id = e.integration_id AND a.version = e.integration_version
+     -- What was delivered to another place is not there.
+     JOIN dispatcher.integration_versions b
+       ON b.integration_id = e.integration_id AND b.version = i.approved_version
+         AND b.target_version = a.target_version
      JOIN dispatcher.delivery_files f ON f.delivery_id = e.delivery_id
      WHERE d.delivery_id = ANY($1) AND e.delivery_id < d.delivery_id AND f.receipt IS NOT NULL
      ORDER BY e.delivery_id`,
@@ -560,6 +567,31 @@ function deliveredOf({ version }: Claimed, { files }: FileSet, earlier: readonly
     earlier
       .filter((row) => row.version === version && JSON.stringify(row.source) === sources.get(row.name))
       .map(({ name, receipt }) => [name, receipt]),
+  );
+}
+
+/** A set is whole at one place: what an earlier attempt delivered, or began, at another one is sent again. */
+function forgetElsewhere(tx: Tx, claimed: readonly Claimed[]): void {
+  const changed = claimed.filter(
+    ({ frozen, integrationVersion, flow }) => frozen && integrationVersion !== flow.version,
+  );
+  if (changed.length === 0) return;
+  tx.post(
+    `UPDATE dispatcher.delivery_files f SET receipt = NULL, begun = '{}'
+     FROM json_to_recordset($1) AS c (delivery_id uuid, integration_id uuid, earlier integer, current integer)
+     JOIN dispatcher.integration_versions a ON a.integration_id = c.integration_id AND a.version = c.earlier
+     JOIN dispatcher.integration_versions b ON b.integration_id = c.integration_id AND b.version = c.current
+     WHERE f.delivery_id = c.delivery_id AND a.target_version <> b.target_version`,
+    [
+      JSON.stringify(
+        changed.map(({ deliveryId, integrationId, integrationVersion, flow }) => ({
+          delivery_id: deliveryId,
+          integration_id: integrationId,
+          earlier: integrationVersion,
+          current: flow.version,
+        })),
+      ),
+    ],
   );
 }
 
@@ -600,6 +632,7 @@ function offerValues(delivery: Claimed, offerId: string): Record<string, unknown
     offer_id: offerId,
     delivery_id: delivery.deliveryId,
     integration_id: delivery.integrationId,
+    integration_version: delivery.flow.version,
     attempt: delivery.attempts + 1,
   };
 }

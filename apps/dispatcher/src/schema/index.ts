@@ -9,6 +9,7 @@ import { CreateTests } from './create-tests.js';
 import { CreateTriggers } from './create-triggers.js';
 import { PositionsPerCluster } from './positions-per-cluster.js';
 import { RememberBegunWrites } from './remember-begun-writes.js';
+import { RememberTargets } from './remember-targets.js';
 
 /** Oldest first. */
 export const dispatcherMigrations: readonly MigrationClass[] = [
@@ -21,4 +22,5 @@ export const dispatcherMigrations: readonly MigrationClass[] = [
   CreateTests,
   CreateBulks,
   CreateNotices,
+  RememberTargets,
 ];
