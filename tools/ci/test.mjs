@@ -38,6 +38,9 @@ const lanes = [
   },
 ];
 await Promise.all(lanes.map((lane) => lane()));
-await run.jest(['unit', 'integration', 'e2e'], process.argv.slice(2));
+const args = process.argv.slice(2);
+// Most of these wait, for a server or for a deadline. Each of the others has a whole Heddle to itself.
+await run.jest('unit, integration', ['unit', 'integration'], { workers: 2, args });
+await run.jest('end to end', ['e2e'], { args });
 await run.processes();
 run.finish();

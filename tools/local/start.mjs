@@ -29,6 +29,9 @@ const startedAt = Date.now();
 const say = (line) =>
   console.error(`[${((Date.now() - startedAt) / 1_000).toFixed(1).padStart(5)} s] ${line}`);
 
+/** Ends what is still fetched. */
+const unneeded = new AbortController();
+
 class StartError extends Error {}
 
 function checkDisk() {
@@ -48,9 +51,11 @@ async function prepare() {
   const kafka = process.env.KAFKA_BROKERS ? Promise.resolve() : fetchKafka({ root: ROOT, onProgress: say });
   kafka.catch(() => undefined);
   await Promise.race([kafka, new Promise((done) => setTimeout(done, 200))]);
-  // Beside the long installing. Heddle starts without this sandbox, and then says so itself.
-  const s3proxy = kafka.then(() => fetchS3Proxy({ root: ROOT, onProgress: say })).catch(() => undefined);
-  await Promise.all([kafka, s3proxy, ensureDependencies({ root: ROOT, onProgress: say })]);
+  // Beside the long installing, and on while Heddle starts: only this sandbox waits for it, and says if it did not come.
+  kafka
+    .then(() => fetchS3Proxy({ root: ROOT, onProgress: say, signal: unneeded.signal }))
+    .catch(() => undefined);
+  await Promise.all([kafka, ensureDependencies({ root: ROOT, onProgress: say })]);
   const { BuildError, build } = await import('../build/build.mjs');
   await build({ quiet: true }).catch((error) => {
     throw error instanceof BuildError ? new StartError(error.message) : error;
@@ -71,6 +76,7 @@ function run() {
     process.exitCode = 1;
   });
   child.on('exit', (code, signal) => {
+    unneeded.abort();
     process.exit(code ?? (signal === null ? 1 : 128));
   });
 }
@@ -83,6 +89,7 @@ try {
     error instanceof StartError || error instanceof DependencyError || error instanceof FetchError;
   const full =
     error?.code === 'ENOSPC' ? 'The disk is full: free at least 1500 MB and start again.' : undefined;
+  unneeded.abort();
   console.error(`\n${full ?? (known ? error.message : (error?.stack ?? error))}`);
   process.exit(1);
 }

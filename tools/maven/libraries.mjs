@@ -44,12 +44,13 @@ export class FetchError extends Error {
 
 /**
  * @param {Server} server
- * @param {{ root?: string, onProgress?: (line: string) => void }} [options] root: folder of the checkout
+ * @param {{ root?: string, onProgress?: (line: string) => void, signal?: AbortSignal }} [options] root: folder of the
+ *   checkout; signal: ends the download
  * @returns {Promise<{ version: string, libs: string, java: string }>}
  */
 export async function fetchLibraries(
   server,
-  { root = resolve(HERE, '../..'), onProgress = () => undefined } = {},
+  { root = resolve(HERE, '../..'), onProgress = () => undefined, signal } = {},
 ) {
   const pom = readFileSync(server.pom, 'utf8');
   const version = pom.split(`<${server.property}>`)[1]?.split('<')[0];
@@ -67,7 +68,7 @@ export async function fetchLibraries(
     if (unlock === undefined) return result;
     try {
       if (!isComplete(target, pomHash))
-        await download(server, { home, target, pom, pomHash, version, onProgress });
+        await download(server, { home, target, pom, pomHash, version, onProgress, signal });
     } finally {
       unlock();
     }
@@ -112,7 +113,7 @@ function isComplete(target, pomHash) {
   }
 }
 
-async function download(server, { home, target, pom, pomHash, version, onProgress }) {
+async function download(server, { home, target, pom, pomHash, version, onProgress, signal }) {
   for (const left of readdirSync(home).filter((name) => name.startsWith('.part-'))) {
     if (!isAlive(Number(left.slice('.part-'.length))))
       rmSync(join(home, left), { recursive: true, force: true });
@@ -127,7 +128,7 @@ async function download(server, { home, target, pom, pomHash, version, onProgres
     mkdirSync(part);
     // A pom.xml of its own folder keeps Maven from writing beside the one in the checkout.
     writeFileSync(join(part, 'pom.xml'), pom);
-    await maven(part, server);
+    await maven(part, server, signal);
     const libs = join(part, 'libs');
     const files = readdirSync(libs).map((name) => ({ name, size: statSync(join(libs, name)).size }));
     if (!files.some(({ name }) => name === server.jar(version))) {
@@ -147,13 +148,14 @@ async function download(server, { home, target, pom, pomHash, version, onProgres
   }
 }
 
-function maven(folder, { name }) {
+function maven(folder, { name }, signal) {
   const goal = ['dependency:copy-dependencies', '-DincludeScope=runtime', '-DoutputDirectory=libs'];
   return new Promise((done, fail) => {
     const child = spawn('mvn', ['-q', '-B', '-f', 'pom.xml', ...goal], {
       cwd: folder,
       stdio: ['ignore', 'pipe', 'pipe'],
       timeout: DOWNLOAD_TIMEOUT_MS,
+      signal,
     });
     let output = '';
     const keep = (chunk) => (output = (output + chunk).slice(-20_000));

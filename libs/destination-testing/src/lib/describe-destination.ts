@@ -191,7 +191,7 @@ export function describeDestination<TSettings>(name: string, suite: DestinationS
 
       const { receipts, error } = await run(files);
 
-      expect(error).toBeUndefined();
+      expect(error === undefined ? undefined : describeError(error)).toBeUndefined();
       const contents = await harness.contents();
       for (const [file, bytes] of expected) expect(contents.get(file)?.equals(bytes)).toBe(true);
       expect(contents.size).toBe(sizes.length);
