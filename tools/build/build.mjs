@@ -13,7 +13,9 @@ import { pathToFileURL } from 'node:url';
 
 const root = resolve(import.meta.dirname, '../..');
 const STAMP = 'dist/.build.json';
-const ENTRIES = ['main', 'migrate', 'admin', 'bench', 'ticket-thread'];
+const STARTED = ['main', 'migrate', 'admin', 'bench'];
+/** Loaded by threads of what was started, for what they export. */
+const LOADED = ['ticket-thread'];
 /** Changes to these change every output. */
 const SETTINGS = ['tools/build/build.mjs', 'tsconfig.base.json', 'package-lock.json'];
 
@@ -37,7 +39,7 @@ export async function targets() {
     (await folders('apps')).map(async (name) => {
       const src = `apps/${name}/src`;
       const entries = [];
-      for (const entry of ENTRIES) {
+      for (const entry of [...STARTED, ...LOADED]) {
         if (await exists(`${src}/${entry}.ts`))
           entries.push({ in: `${src}/${entry}.ts`, out: `apps/${name}/${entry}` });
       }
@@ -143,12 +145,14 @@ const launcherOf = (bundle) => `if (Number(process.versions.node.split('.')[0]) 
 }
 `;
 const BUNDLE = '.node24';
+const isStarted = ({ out }) => !LOADED.includes(basename(out));
+const bundleOf = (entry) => entry.out + (isStarted(entry) ? BUNDLE : '');
 
 async function buildTarget(esbuild, plugin, target) {
   const startedAt = Date.now();
   const result = await esbuild.build({
     absWorkingDir: root,
-    entryPoints: target.entries.map((entry) => ({ ...entry, out: entry.out + BUNDLE })),
+    entryPoints: target.entries.map((entry) => ({ in: entry.in, out: bundleOf(entry) })),
     outdir: 'dist',
     bundle: true,
     platform: 'node',
@@ -174,7 +178,7 @@ async function buildTarget(esbuild, plugin, target) {
   for (const file of result.outputFiles) await replaceFile(file.path, file.contents);
   const inputs = Object.keys(result.metafile.inputs);
   const outputs = result.outputFiles.map(({ path }) => relative(root, path));
-  for (const { out } of target.entries) {
+  for (const { out } of target.entries.filter(isStarted)) {
     await replaceFile(join(root, 'dist', `${out}.js`), launcherOf(`${basename(out)}${BUNDLE}.js`));
     outputs.push(`dist/${out}.js`);
   }

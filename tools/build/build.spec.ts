@@ -69,6 +69,13 @@ describe('the build', () => {
     expect(code).not.toContain('@heddle/');
   });
 
+  it('keeps what a thread loads as the module that it is', async () => {
+    write('apps/dispatcher/src/ticket-thread.ts', `export const draw = (): string => 'drawn';`);
+    await build();
+    const thread = JSON.stringify(join(workspace, 'dist/apps/dispatcher/ticket-thread.js'));
+    expect(await node('-e', `import(${thread}).then(({ draw }) => console.log(draw()))`)).toBe('drawn');
+  });
+
   it('leaves alone what has not changed, and builds again what has', async () => {
     expect(await build()).toMatch(/^built apps\/dispatcher; 0 unchanged/);
     expect(await build()).toMatch(/^built nothing; 1 unchanged/);
