@@ -6,7 +6,7 @@ import { Readable } from 'node:stream';
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
-import { OrderChangedV1, Problem, RecipeSavedV1, TOPIC, UploadedFile } from '@heddle/contracts';
+import { OrderChangedV1, PreviewPlace, Problem, RecipeSavedV1, TOPIC, UploadedFile } from '@heddle/contracts';
 import type { ManifestFile } from '@heddle/contracts';
 import { connectDataSource, query, runMigrations } from '@heddle/persistence';
 import type { DataSource } from '@heddle/persistence';
@@ -357,5 +357,82 @@ describe('the files of a recipe', () => {
     );
     expect(answers.map(({ status }) => status).sort()).toEqual([201, 201, 409, 409, 409]);
     expect((await put('UP-22', '1', 'replaced')).status).toBe(200);
+  });
+});
+
+describe('the preview of a view', () => {
+  const place = async (file: string, tenant?: string): Promise<PreviewPlace | number> => {
+    const answer = await store.get(
+      `/internal/previews/demo/${encodeURIComponent(file)}`,
+      tenant === undefined ? {} : { tenant },
+    );
+    return answer.status === 200 ? PreviewPlace.strict().parse(await answer.json()) : answer.status;
+  };
+  const linked = (url: string): PreviewPlace => ({ source: { kind: 'url', url } });
+  const uploaded = (bytes: string): PreviewPlace => {
+    const sha256 = hashOf(bytes);
+    return { source: { kind: 'hub', path: `/internal/contents/demo/${sha256}`, sha256 } };
+  };
+
+  beforeAll(async () => {
+    const view = (code: string, members: object): object => ({ code, ...members });
+    const documents = [
+      {
+        id: 'PV-1',
+        views: [
+          view('Front', { preview: '//img.example/f', previewPng: '//img.example/f.png' }),
+          view('Back-Left', {
+            preview: '//img.example/bl',
+            previewPng: '//hub.example/recipe/PV-1-Back-Left.png',
+          }),
+          view('Back-Both', { previewPng: '//img.example/short.png' }),
+          view('B/ä', { previewJpg: '//img.example/b.jpg' }),
+        ],
+      },
+      {
+        id: 'PV-1-Back',
+        views: [
+          view('Right', { previewPng: '//img.example/right.png' }),
+          view('Both', { previewPng: '//img.example/long.png' }),
+        ],
+      },
+    ];
+    await put('PV-1', 'Back-Left.png', 'uploaded back', { kind: 'preview' });
+    await put('PV-1', 'Extra.jpeg', 'uploaded extra', { kind: 'preview' });
+    await put('PV-1', 'Note.png', 'a note');
+    for (const document of documents) await store.save(document.id, JSON.stringify(document));
+    await put('PV-2', 'Front.png', 'no document', { kind: 'preview' });
+    await eventually(async () => expect(await recipeEvents('PV-1-Back')).toHaveLength(1), WITHIN);
+    await eventually(async () => expect(await recipeEvents('PV-1')).toHaveLength(1), WITHIN);
+  }, 30_000);
+
+  it('is the uploaded one, else what the document links, else its render address', async () => {
+    expect(await place('PV-1-Back-Left.png')).toEqual(uploaded('uploaded back'));
+    expect(await place('PV-1-Extra.jpg')).toEqual(uploaded('uploaded extra'));
+    expect(await place('PV-1-Front.png')).toEqual(linked('https://img.example/f.png'));
+    expect(await place('PV-1-Front.jpg')).toEqual(linked('https://img.example/f'));
+    expect(await place('PV-1-B/ä.jpg')).toEqual(linked('https://img.example/b.jpg'));
+  });
+
+  it('is of the longest id that has the view, as dashes stand in ids and in views', async () => {
+    expect(await place('PV-1-Back-Right.png')).toEqual(linked('https://img.example/right.png'));
+    expect(await place('PV-1-Back-Both.png')).toEqual(linked('https://img.example/long.png'));
+    expect(await place('PV-1-Back-Left.png')).toEqual(uploaded('uploaded back'));
+  });
+
+  it('is not there without a recipe, a view, that type or its tenant', async () => {
+    for (const file of [
+      'PV-1-Side.png',
+      'PV-1-B/ä.png',
+      'PV-1-Note.png',
+      'PV-1.png',
+      'PV-1-.png',
+      'PV-2-Front.png',
+      'PV-3-Front.png',
+      '-Front.png',
+      'PV-1-Front.gif',
+    ])
+      expect([file, await place(file)]).toEqual([file, 404]);
+    expect(await place('PV-1-Front.png', 'other')).toBe(404);
   });
 });

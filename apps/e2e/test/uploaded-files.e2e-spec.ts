@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { readFile, readdir, stat } from 'node:fs/promises';
+import { readFile, readdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
@@ -107,6 +107,32 @@ describe('files that are uploaded', () => {
       ['Production-Front.dst', 'Recipe.json', 'Ticket.pdf'].map((name) => `${prefix}_${name}`),
     );
     expect((await content(`${prefix}_Production-Front.dst`)).toString()).toBe('stitches');
+  });
+
+  it('are the previews of their recipe, for whoever knows its id', async () => {
+    const recipeId = '2-PREVIEW';
+    const views = [
+      { code: 'Front', previewPng: `${heddle.baseUrl}/recipe/${recipeId}-Front.png` },
+      { code: 'Back', previewJpg: heddle.fileUrl('back') },
+    ];
+    await writeFile(join(heddle.filesDirectory, 'back'), 'linked');
+    await call('PUT', `${pathOf(recipeId, 'Front.png')}?kind=preview`, { body: Buffer.from('uploaded') });
+    await heddle.client.expect('POST', '/api/v2/recipe', { id: recipeId, views });
+    const read = async (name: string): Promise<readonly unknown[]> => {
+      const answer = await fetch(`${heddle.baseUrl}/recipe/${recipeId}-${name}`);
+      return [answer.status, answer.headers.get('content-type'), await answer.text()];
+    };
+
+    await eventually(async () => {
+      expect(await read('Front.png')).toEqual([200, 'image/png', 'uploaded']);
+    }, WITHIN);
+    expect(await read('Back.jpg')).toEqual([200, 'image/jpeg', 'linked']);
+    expect((await read('Back.png'))[0]).toBe(404);
+    await order('3005', recipeId);
+    await eventually(async () => {
+      expect(await arrived('3005_')).toHaveLength(4);
+    }, WITHIN);
+    expect((await content(`3005_ID_93005_R_${recipeId}_Preview-Front.png`)).toString()).toBe('uploaded');
   });
 
   it('with another digest leave nothing', async () => {

@@ -180,4 +180,58 @@ describe('files behind links', () => {
     leaving.abort();
     await eventually(async () => expect(lost).toBe(1), { withinMs: 10_000 });
   });
+
+  describe('that are previews', () => {
+    const serve = (source: LinkedFile['source'], body = ''): void => {
+      gateway.store.answer = ({ url }) =>
+        url.startsWith('/internal/previews/')
+          ? { status: 200, body: JSON.stringify({ source }) }
+          : { status: 200, headers: { 'content-type': 'text/html' }, body };
+    };
+    const SHOWN = {
+      'access-control-allow-origin': '*',
+      'content-disposition': 'inline',
+      'content-security-policy': "default-src 'none'; sandbox",
+      'x-content-type-options': 'nosniff',
+    };
+
+    it('are streamed without a link, from whoever serves them, as images and nothing else', async () => {
+      writeFileSync(join(sources.directory, 'front.html'), 'an image');
+      serve(anUrl('front.html'));
+
+      const answer = await fetch(`${gateway.url}/Recipe/2-aB.c-Front%20%2F%C3%A4.PNG?apikey=x`);
+
+      expect([answer.status, await answer.text()]).toEqual([200, 'an image']);
+      expect(Object.fromEntries(answer.headers)).toMatchObject({ ...SHOWN, 'content-type': 'image/png' });
+      expect(gateway.store.seen.map(({ url }) => url)).toEqual([
+        `/internal/previews/${TENANT}/2-aB.c-Front%20%2F%C3%A4.png`,
+      ]);
+      const head = await fetch(`${gateway.url}/recipe/A-Front.jpg`, { method: 'HEAD' });
+      expect([head.status, head.headers.get('content-type')]).toEqual([200, 'image/jpeg']);
+      expect([head.headers.get('content-length'), await head.text()]).toEqual(['8', '']);
+    });
+
+    it('come from the store where they were uploaded', async () => {
+      const sha256 = 'a'.repeat(64);
+      serve({ kind: 'hub', path: `/internal/contents/${TENANT}/${sha256}`, sha256 }, 'uploaded');
+
+      const answer = await fetch(`${gateway.url}/recipe/A-Front.jpg`);
+
+      expect([answer.status, await answer.text()]).toEqual([200, 'uploaded']);
+      expect(Object.fromEntries(answer.headers)).toMatchObject({ ...SHOWN, 'content-type': 'image/jpeg' });
+      expect(gateway.store.seen[1]?.url).toBe(`/internal/contents/${TENANT}/${sha256}`);
+    });
+
+    it('answer for what is not there, and go to no address that is refused', async () => {
+      gateway.store.answer = () => ({ status: 404, body: '{}' });
+      expect((await fetch(`${gateway.url}/recipe/A-Front.png`)).status).toBe(404);
+      serve(anUrl('gone.png'));
+      expect((await fetch(`${gateway.url}/recipe/A-Front.png`)).status).toBe(502);
+      serve({ kind: 'url', url: gateway.store.url });
+      const asked = gateway.store.seen.length;
+      expect((await fetch(`${gateway.url}/recipe/A-Front.png`)).status).toBe(502);
+      expect(gateway.store.seen).toHaveLength(asked + 1);
+      expect((await fetch(`${gateway.url}/recipe/A.png`)).status).toBe(404);
+    });
+  });
 });

@@ -317,6 +317,13 @@ describe('recipes that are not open', () => {
       expect(answer.status).toBe(200);
       expect(answer.headers.get('access-control-allow-origin')).toBeNull();
       expect(gateway.store.seen.at(-1)?.url).toBe('/recipe/x.json');
+      for (const [key, status] of [
+        [writer.key, 403],
+        [undefined, 401],
+      ] as const) {
+        const query = key === undefined ? '' : `?apikey=${key}`;
+        expect((await fetch(`${gateway.url}/recipe/x-Front.png${query}`)).status).toBe(status);
+      }
       const named = await read(undefined, 'localhost');
       expect(named.status).toBe(200);
       expect(named.headers.get('access-control-allow-origin')).toBe('*');

@@ -166,6 +166,18 @@ export async function findFile(
   return file;
 }
 
+export async function findPreviews(
+  dataSource: DataSource,
+  { tenant, recipeId }: RecipeName,
+): Promise<readonly Pick<RecipeFile, 'name' | 'kind' | 'sha256'>[]> {
+  return await query<Pick<RecipeFile, 'name' | 'kind' | 'sha256'>>(
+    dataSource,
+    `SELECT name, kind, sha256 FROM ${SCHEMA}.recipe_files
+     WHERE tenant = $1 AND recipe_id = $2 AND kind = 'preview' ORDER BY name`,
+    [tenant, recipeId],
+  );
+}
+
 export async function findContent(
   dataSource: DataSource,
   tenant: string,

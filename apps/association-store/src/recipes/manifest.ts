@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 
 import { fileTypeOf } from '@heddle/destination-kit';
-import type { ManifestFile } from '@heddle/contracts';
-import type { ManifestFault } from '@heddle/contracts';
+import { PREVIEW_TYPES } from '@heddle/contracts';
+import type { ManifestFault, ManifestFile, PreviewType } from '@heddle/contracts';
 
 /** Most files of one recipe. The first one beyond is listed with its fault, those behind it are not. */
 export const MAX_FILES = 250;
@@ -146,9 +146,6 @@ export function uploadedPreview<T extends Pick<ManifestFile, 'name' | 'kind'>>(
     .flatMap((name) => previews.find((upload) => upload.name.toLowerCase() === name.toLowerCase()) ?? [])[0];
 }
 
-export const PREVIEW_TYPES = ['png', 'jpg'] as const;
-export type PreviewType = (typeof PREVIEW_TYPES)[number];
-
 function uploadAt(
   path: string | undefined,
   uploads: readonly ManifestFile[],
@@ -280,8 +277,14 @@ function isOwn(url: URL, publicUrl: URL): boolean {
 }
 
 /** What tells the views of a recipe apart; one without a code goes by its place. */
-export function viewCode(view: unknown, index: number): string {
+function viewCode(view: unknown, index: number): string {
   return labelIn(view, 'code') ?? `view-${String(index + 1)}`;
+}
+
+/** Undefined: the document has no such view. */
+export function viewNamed(document: unknown, code: string): object | undefined {
+  const view = listIn(document, 'views').find((each, index) => viewCode(each, index) === code);
+  return typeof view === 'object' && view !== null ? view : undefined;
 }
 
 /**

@@ -4,7 +4,7 @@ import { DataSource } from 'typeorm';
 
 import { Caller, RequirePermission, ServiceTokenGuard } from '@heddle/access';
 import { RecipeId, RecipesQuery, TicketQuery } from '@heddle/contracts';
-import type { RecipeView, TicketPaper } from '@heddle/contracts';
+import type { PreviewPlace, PreviewType, RecipeView, TicketPaper } from '@heddle/contracts';
 import { DatabaseProblemFilter } from '@heddle/persistence';
 import { ProblemError, isUnchanged, parseInput } from '@heddle/platform';
 
@@ -12,6 +12,7 @@ import { sendTicket } from '../tickets/ticket.controller.js';
 import { TicketService } from '../tickets/ticket.service.js';
 import { PUBLIC_URL, TICKET_PAPER } from '../tokens.js';
 
+import { findPreview } from './find-preview.js';
 import { listRecipes } from './recipe.queries.js';
 import { findDocument } from './recipe.repository.js';
 import type { StoredDocument } from './recipe.repository.js';
@@ -59,6 +60,22 @@ export class RecipeController {
     }
     const recipeId = file.endsWith('.json') ? file.slice(0, -'.json'.length) : '';
     await this.answer(reply, { tenant, recipeId, ifNoneMatch });
+  }
+
+  /** For the gateway, which streams what is there: the path in the hub or the address of a source. */
+  @Get('internal/previews/:tenant/:file')
+  async preview(
+    @Caller() caller: Caller,
+    @Param('tenant') tenant: string,
+    @Param('file') file: string,
+  ): Promise<PreviewPlace> {
+    const [, stem, type] = /^(.+)\.(png|jpg)$/su.exec(file) ?? [];
+    const found =
+      caller.tenant === tenant && stem !== undefined
+        ? await findPreview(this.dataSource, { tenant, stem, type: type as PreviewType }, this.publicUrl)
+        : undefined;
+    if (found === undefined) throw new ProblemError(404, 'there is no such preview');
+    return found;
   }
 
   /** One version, for workers: what a delivery's event names. */

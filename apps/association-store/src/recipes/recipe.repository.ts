@@ -136,6 +136,22 @@ export async function queueLinks(tx: Tx, { heads }: RecipeFoldResult, now: Date)
   );
 }
 
+/** Those of the ids that a document was saved for, longest first. */
+export async function savedRecipes(
+  dataSource: DataSource,
+  tenant: string,
+  recipeIds: readonly string[],
+): Promise<readonly string[]> {
+  if (recipeIds.length === 0) return [];
+  const rows = await query<{ recipeId: string }>(
+    dataSource,
+    `SELECT recipe_id AS "recipeId" FROM ${SCHEMA}.recipes
+     WHERE tenant = $1 AND recipe_id = ANY ($2) AND version > 0 ORDER BY length(recipe_id) DESC`,
+    [tenant, recipeIds],
+  );
+  return rows.map(({ recipeId }) => recipeId);
+}
+
 export interface StoredDocument {
   readonly version: number;
   readonly document: string;

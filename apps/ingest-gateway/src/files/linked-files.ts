@@ -15,7 +15,7 @@ import type { Upstream, Upstreams } from '../upstream/upstream.js';
 
 /** One sentence for every link that does not open: why it does not is no business of whoever tries. */
 const REFUSED = 'this link has expired or is not complete: ask for a new one';
-const GONE = 'the file behind this link is gone';
+const GONE = 'this file is gone';
 const UNREADABLE = 'the source of this file cannot be read';
 
 /** Longest pause of a transfer, whichever side makes it. */
@@ -29,7 +29,7 @@ interface Opened {
   readonly length: string | undefined;
 }
 
-/** Serves single files to whoever has a link to them, as a stream. */
+/** Serves single files as a stream: to whoever has a link to them, and previews to whoever may read their recipe. */
 @Injectable()
 export class LinkedFiles {
   constructor(
@@ -56,12 +56,24 @@ export class LinkedFiles {
     link: { readonly path: string; readonly token: string },
   ): Promise<FastifyReply> {
     const file = await this.open(link);
+    return await this.stream(request, reply, file, headersOf(file, link.path));
+  }
+
+  /**
+   * The bytes of a file, wherever they come from, under headers that say what they are.
+   *
+   * @throws {ProblemError}
+   */
+  async stream(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    file: Pick<LinkedFile, 'tenant' | 'name' | 'source'>,
+    headers: Readonly<Record<string, string>>,
+  ): Promise<FastifyReply> {
     const { body, length } = await this.read(file, request.id, reply);
     // Also where the client leaves before its answer begins.
     reply.raw.once('close', () => body.destroy());
-    void reply
-      .status(200)
-      .headers({ ...headersOf(file, link.path), ...(length !== undefined && { 'content-length': length }) });
+    void reply.status(200).headers({ ...headers, ...(length !== undefined && { 'content-length': length }) });
     if (request.method !== 'HEAD') return reply.send(body);
     body.destroy();
     // Without a body at all the length would become 0.
@@ -83,8 +95,11 @@ export class LinkedFiles {
     }
   }
 
-  private async read(file: LinkedFile, requestId: string, reply: FastifyReply): Promise<Opened> {
-    const { source, name, tenant } = file;
+  private async read(
+    { source, name, tenant }: Pick<LinkedFile, 'tenant' | 'name' | 'source'>,
+    requestId: string,
+    reply: FastifyReply,
+  ): Promise<Opened> {
     switch (source.kind) {
       case 'inline': {
         const bytes = Buffer.from(source.text, 'utf8');

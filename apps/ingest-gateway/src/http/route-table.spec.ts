@@ -13,7 +13,12 @@ describe('the table of operations', () => {
     }
     const idsAt = (method: string, route: string) => operationsAt(method, route).map(({ id }) => id);
     expect(idsAt('HEAD', '/api/v2/orders')).toEqual(['listOrders']);
-    expect(idsAt('GET', '/recipe/:file')).toEqual(['getRecipe', 'getTicket']);
+    expect(idsAt('GET', '/recipe/:file')).toEqual([
+      'getRecipe',
+      'getTicket',
+      'getPngPreview',
+      'getJpgPreview',
+    ]);
     expect(idsAt('GET', '/api/v2/recipe/order')).toEqual([]);
   });
 
@@ -22,6 +27,7 @@ describe('the table of operations', () => {
     expect(methodsAt('/api/v2/integrations/abc/approve/')).toEqual(['POST']);
     expect(methodsAt('/recipe/a.b.json')).toEqual(['GET', 'HEAD']);
     expect(methodsAt('/recipe/a.pdf?paper=letter')).toEqual(['GET', 'HEAD']);
+    expect(methodsAt('/recipe/a-Front.jpg')).toEqual(['GET', 'HEAD']);
     expect(methodsAt('/recipe/a.png')).toBeUndefined();
     expect(methodsAt('/')).toBeUndefined();
   });

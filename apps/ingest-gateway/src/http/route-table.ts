@@ -1,9 +1,9 @@
 import { operations } from '@heddle/contracts';
 import type { Operation } from '@heddle/contracts';
 
-/** Path of an operation as the router takes it. What stands after a parameter in its segment is read by the handler. */
+/** Path of an operation as the router takes it. A segment that is more than a parameter is read by the handler. */
 export function routeOf({ path }: Pick<Operation, 'path'>): string {
-  return path.replace(/\{[^}]+\}\.[^/]+$/, ':file').replace(/\{([^}]+)\}/g, ':$1');
+  return path.replace(/\/[^/]*\}\.[^/]+$/, '/:file').replace(/\{([^}]+)\}/g, ':$1');
 }
 
 const byRoute = Map.groupBy(operations, (operation) => `${operation.method} ${routeOf(operation)}`);

@@ -36,7 +36,13 @@ const ANSWER_HEADERS = [
 ] as const;
 
 /** Operations that do more than pass on. */
-const COMPOSED: ReadonlySet<string> = new Set(['getOrder', 'getRecipe', 'getTicket']);
+const COMPOSED: ReadonlySet<string> = new Set([
+  'getOrder',
+  'getRecipe',
+  'getTicket',
+  'getPngPreview',
+  'getJpgPreview',
+]);
 
 /** One route for each operation of another service. */
 export function registerPassedOn(fastify: FastifyInstance, upstreams: Upstreams): void {

@@ -25,6 +25,8 @@ import { OrderDetails, OrderPage, OrdersQuery } from './orders.http.js';
 import { paging } from './paging.http.js';
 import {
   MAX_RECIPES_BYTES,
+  PREVIEW_MIME_TYPES,
+  PREVIEW_TYPES,
   RecipeDocumentInput,
   RecipePage,
   RecipesAccepted,
@@ -279,6 +281,31 @@ const recipes = [
     },
     conditional: true,
   },
+  ...PREVIEW_TYPES.map(
+    (type) =>
+      ({
+        id: type === 'png' ? 'getPngPreview' : 'getJpgPreview',
+        method: 'GET',
+        path: `/recipe/{recipeId}-{view}.${type}`,
+        tag: 'Recipes',
+        summary: `Read the preview of one view of a recipe as ${type.toUpperCase()}`,
+        description:
+          'The uploaded one, else what the document links in that type, else its render address. A dash may stand in the ' +
+          'id and in the code of the view: the longest id counts that has such a view. Read as the document is.',
+        owner: 'association-store',
+        permission: 'open',
+        params: { recipeId: RecipeId, view: z.string() },
+        success: { 200: { description: 'The image.', contentType: PREVIEW_MIME_TYPES[type] } },
+        problems: {
+          401: 'No key, or an unknown, expired or revoked one.',
+          403: 'The key lacks the permission.',
+          404: 'There is no such recipe, view or preview.',
+          429: "Over the key's rate.",
+          502: 'The source of the preview cannot be read.',
+          503: 'The recipe or the file cannot be read at the moment. Try again.',
+        },
+      }) as const satisfies Operation,
+  ),
   {
     id: 'putRecipeFile',
     method: 'PUT',

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 
+import { FileSource } from '../events/delivery-requested.v1.js';
 import { Channel, ForeignId, Instant, RecipeId, Sha256 } from '../identifiers.js';
 
 import { QueryFlag, pageOf, paging } from './paging.http.js';
@@ -36,6 +37,16 @@ export const RecipesAccepted = z.object({
   accepted: z.int(),
   recipes: z.array(z.object({ id: RecipeId, location: z.string() })),
 });
+
+/** Of the previews at addresses of the hub's own. Source: wire/drive.md 2.1. */
+export const PREVIEW_TYPES = ['png', 'jpg'] as const;
+export const PREVIEW_MIME_TYPES = { png: 'image/png', jpg: 'image/jpeg' } as const;
+export const PreviewType = z.enum(PREVIEW_TYPES);
+export type PreviewType = z.infer<typeof PreviewType>;
+
+/** Between the services: where the preview of a view is that `/recipe/{id}-{view}.png` shows. */
+export const PreviewPlace = z.object({ source: FileSource });
+export type PreviewPlace = z.infer<typeof PreviewPlace>;
 
 /** Kinds of files that are uploaded; documents and tickets are the hub's own. */
 export const UPLOAD_KINDS = ['production', 'preview', 'attachment'] as const;
