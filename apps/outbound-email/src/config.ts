@@ -71,6 +71,8 @@ export const Config = z.object({
     .min(0)
     .max(100_000_000)
     .default(25_000_000)
-    .describe('Most bytes of files in one mail; what does not fit is linked.'),
+    .describe(
+      'Most bytes of one mail as it is sent, encoded; what does not fit is linked. Less where the mail server says so.',
+    ),
 });
 export type Config = z.infer<typeof Config>;

@@ -1,6 +1,8 @@
 import { randomBytes, randomUUID } from 'node:crypto';
+import { stat } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 
 import type { EmailSettings, NotifiedDelivery } from '@heddle/contracts';
 import { AddressGuard, parseAllowedAddresses } from '@heddle/destination-kit';
@@ -20,6 +22,8 @@ const USER = { name: 'heddle@factory.example', password: 'word-of/the@mail serve
 const HUB = { from: { name: 'Heddle', address: 'heddle@factory.example' }, publicUrl: 'https://hub.example' };
 /** Long enough for a machine that is busy with other suites. */
 const SILENCE_MS = 1_500;
+/** Some 1.08 million before they are encoded. */
+const MAX_BYTES = 1_500_000;
 const SETTINGS: EmailSettings = { to: 'a@factory.example, b@factory.example', 'subject-prefix': '' };
 
 function aClient(url: string, options: Partial<NodemailerOptions> = {}): NodemailerSmtpClient {
@@ -120,7 +124,7 @@ describe('the e-mail destination', () => {
 
   beforeAll(async () => {
     server = await startSmtpServer({ directory: await temporaryFolder('mail') });
-    destination = new EmailDestination(aClient(server.url), { ...HUB, maxBytes: 1_000_000 });
+    destination = new EmailDestination(aClient(server.url), { ...HUB, maxBytes: MAX_BYTES });
   });
   afterEach(async () => {
     await Promise.all(closing.splice(0).map((each) => each.close()));
@@ -225,12 +229,10 @@ describe('the e-mail destination', () => {
   });
 
   it('links what does not fit, says so, and attaches the rest', async () => {
-    const released: string[] = [];
-    const big = aDeliveryFile('big.tiff', randomBytes(1_000_001));
     const { receipts, error } = await run([
       aDeliveryFile('first.bin', randomBytes(700_000)),
       aDeliveryFile('second.bin', randomBytes(400_000)),
-      { ...big, release: async () => void released.push('big.tiff') },
+      aDeliveryFile('big.tiff', randomBytes(1_100_000)),
       aDeliveryFile('third.bin', randomBytes(300_000)),
     ]);
 
@@ -255,8 +257,26 @@ describe('the e-mail destination', () => {
       ['big.tiff', null, true, 'link'],
       ['third.bin', 300_000, false, 'attachment'],
     ]);
-    expect(released).toEqual(['big.tiff']);
     expect(JSON.stringify(receipts)).not.toContain('token-of-a-link');
+    const { size } = await stat(join(mail?.directory ?? '', 'message.eml'));
+    expect(size).toBeGreaterThan(1_000_000 * (4 / 3));
+    expect(size).toBeLessThan(MAX_BYTES);
+  });
+
+  it('counts a file as it is sent, and says nothing of a size that nobody knows', async () => {
+    // Alone it would fit as it is, and not in base64.
+    const files = [
+      aDeliveryFile('big.tiff', randomBytes(1_200_000)),
+      aDeliveryFile('odd', Buffer.from('odd')),
+    ];
+    const { receipts } = await run(files, {
+      collect: async () => [
+        { name: 'big.tiff', sizeBytes: 1_200_000, file: files[0] },
+        { name: 'odd', sizeBytes: undefined, file: undefined },
+      ],
+    });
+    expect(receipts.map(({ details }) => details['sentAs'])).toEqual(['link', 'link']);
+    expect(server.mails[0]?.text).toMatch(/\n- big\.tiff \(1\.2 MB\)\n[^]*\n- odd\n/);
   });
 
   it('attaches the same files in the same order however they arrive', async () => {
@@ -314,11 +334,30 @@ describe('the e-mail destination', () => {
     expect(error).toMatchObject({ code: 'UNAVAILABLE', retryable: true });
   });
 
-  it('calls a mail that is larger than the server takes TOO_LARGE, before it is sent', async () => {
-    const small = await startSmtpServer({
-      directory: await temporaryFolder('mail'),
-      maxMessageBytes: 100_000,
-    });
+  it('links what the mail server would not take, by the limit that it announces', async () => {
+    const directory = await temporaryFolder('mail');
+    const wide = await startSmtpServer({ directory, maxMessageBytes: 900_000 });
+    const by = new EmailDestination(aClient(wide.url), { ...HUB, maxBytes: 25_000_000 });
+    closing.push(by);
+    const files = [
+      aDeliveryFile('a.bin', randomBytes(400_000)),
+      aDeliveryFile('b.bin', randomBytes(300_000)),
+      aDeliveryFile('c.bin', randomBytes(50_000)),
+    ];
+    const sentAs = ({ receipts, error }: AttemptResult): unknown =>
+      error ?? receipts.map(({ details }) => details['sentAs']);
+    expect(sentAs(await run(files, {}, by))).toEqual(['attachment', 'link', 'attachment']);
+
+    // It takes less from one mail to the next.
+    await wide.close();
+    const narrow = await startSmtpServer({ directory, port: wide.port, maxMessageBytes: 100_000 });
+    closing.push(narrow);
+    expect(sentAs(await run(files, {}, by))).toEqual(['link', 'link', 'attachment']);
+    expect(narrow.mails.map(({ attachments }) => attachments.map(({ name }) => name))).toEqual([['c.bin']]);
+  });
+
+  it('calls a mail that even without its files is larger than the server takes TOO_LARGE', async () => {
+    const small = await startSmtpServer({ directory: await temporaryFolder('mail'), maxMessageBytes: 500 });
     closing.push(small);
     const by = new EmailDestination(aClient(small.url), { ...HUB, maxBytes: 25_000_000 });
     closing.unshift(by);

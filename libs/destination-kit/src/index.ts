@@ -10,6 +10,7 @@ export {
 } from './lib/address-policy.js';
 export type { AllowedAddress } from './lib/address-policy.js';
 export type {
+  CollectedFile,
   Delivery,
   DeliveryContext,
   DeliveryFile,

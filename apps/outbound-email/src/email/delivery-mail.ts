@@ -6,7 +6,8 @@ import type { MailText } from './mail-text.js';
 
 export interface MailedFile {
   readonly name: string;
-  readonly sizeBytes: number;
+  /** Undefined where nobody has said it. */
+  readonly sizeBytes: number | undefined;
   /** Where it is fetched from instead of being attached. */
   readonly link: string | undefined;
 }
@@ -30,7 +31,7 @@ export function deliveryMail(delivery: MailedDelivery, files: readonly MailedFil
   const what = order ? `Order ${order.orderNumber}` : `Recipe ${recipeIds[0] ?? ''}`;
   const subject = order ? `${what} ${HAPPENED[trigger]}` : what;
   const entryOf = ({ name, sizeBytes, link }: MailedFile): { text: string; link: string | undefined } => ({
-    text: `${name} (${sizeText(sizeBytes)})`,
+    text: sizeBytes === undefined ? name : `${name} (${sizeText(sizeBytes)})`,
     link,
   });
   return mailText(`${settings['subject-prefix'].trim()} ${subject}`, [

@@ -3,14 +3,19 @@ import { Readable } from 'node:stream';
 import { Notification, addressesOf } from '@heddle/contracts';
 import type { EmailSettings, Receipt } from '@heddle/contracts';
 import { DestinationError } from '@heddle/destination-kit';
-import type { Delivery, DeliveryContext, DeliveryFile, Destination } from '@heddle/destination-kit';
+import type {
+  CollectedFile,
+  Delivery,
+  DeliveryContext,
+  DeliveryFile,
+  Destination,
+} from '@heddle/destination-kit';
 
 import type { Mailbox } from '../config.js';
 import { notificationMail } from '../notifications/notification-mail.js';
 
 import { deliveryMail } from './delivery-mail.js';
-import type { MailedFile } from './delivery-mail.js';
-import { messageOf } from './message.js';
+import { attachableBytes, messageOf } from './message.js';
 import type { Message } from './message.js';
 import type { RefusedRecipient, SmtpClient } from './smtp.client.js';
 import { toDestinationError } from './smtp.error.js';
@@ -18,6 +23,10 @@ import { toDestinationError } from './smtp.error.js';
 type EmailDelivery = Delivery<EmailSettings>;
 
 const PLACE = 'delivering the mail';
+/** More than any notification has: it travels inside an offer. */
+const NOTIFICATION_BYTES = 1_000_000;
+/** As long in words as any size. */
+const LONGEST_SIZE = 999_900_000_000;
 
 /**
  * Sends the whole file set as one mail to all recipients, or nothing.
@@ -27,11 +36,13 @@ const PLACE = 'delivering the mail';
  */
 export class EmailDestination implements Destination<EmailSettings> {
   readonly kind = 'email';
+  readonly collects = true;
 
   constructor(
     private readonly client: SmtpClient,
     private readonly options: {
       readonly from: Mailbox;
+      /** Of a mail as it is sent. */
       readonly maxBytes: number;
       /** Of the hub, without a slash at its end. */
       readonly publicUrl: string;
@@ -39,46 +50,26 @@ export class EmailDestination implements Destination<EmailSettings> {
   ) {}
 
   async *deliver(delivery: EmailDelivery, context: DeliveryContext): AsyncGenerator<Receipt, void> {
-    const files = await this.fetched(delivery);
-    if (files.length < delivery.offered.length) return;
     if (delivery.offered.some(({ kind }) => kind === 'notification')) {
-      yield* this.notify(delivery, files, context);
+      yield* this.notify(delivery, context);
       return;
     }
+    const { offered } = delivery;
+    const links = new Map<string, string>();
+    for (const { name } of offered) links.set(name, await delivery.linkTo(name));
+    const maxBytes = await this.maxBytes(context);
+    const collected = await delivery.collect(this.roomOf(delivery, links, maxBytes));
+    if (collected.length < offered.length) return;
 
-    const attached = new Set(this.fitting(files));
-    const mailed: MailedFile[] = [];
-    for (const file of files) {
-      const { name, sizeBytes } = file;
-      const isAttached = attached.has(file);
-      mailed.push({ name, sizeBytes, link: isAttached ? undefined : await delivery.linkTo(name) });
-    }
-    const to = recipientsOf(delivery.settings);
-    const { from } = this.options;
-    const message = messageOf({
-      messageId: this.idOf(delivery.deliveryId),
-      thread: delivery.order === undefined ? undefined : this.idOf(delivery.order.orderUid),
-      from,
-      to,
-      text: deliveryMail(delivery, mailed),
-      files: [...attached],
-    });
-    const refused = await this.send(message, to, context);
-
-    const reached = to.filter((address) => !refused.some((recipient) => recipient.address === address));
-    for (const file of files) {
-      const sentAs = attached.has(file) ? 'attachment' : 'link';
-      yield this.receiptOf(file, sentAs, { delivery, reached, refused });
-    }
+    const { attached, ...sent } = await this.sendSet({ delivery, links, collected, maxBytes }, context);
+    for (const { name } of collected) yield this.receiptOf(name, attached.get(name), { delivery, ...sent });
   }
 
   /** The one file is what the mail says, so nothing is attached. */
-  private async *notify(
-    delivery: EmailDelivery,
-    files: readonly DeliveryFile[],
-    context: DeliveryContext,
-  ): AsyncGenerator<Receipt, void> {
-    for (const file of files) {
+  private async *notify(delivery: EmailDelivery, context: DeliveryContext): AsyncGenerator<Receipt, void> {
+    const collected = await delivery.collect(NOTIFICATION_BYTES);
+    for (const { file } of collected) {
+      if (!file) throw new DestinationError('TOO_LARGE', 'reading the notification');
       const notification = await notificationOf(file);
       const to = recipientsOf(delivery.settings);
       const message = messageOf({
@@ -92,9 +83,8 @@ export class EmailDestination implements Destination<EmailSettings> {
         ),
         files: [],
       });
-      const refused = await this.send(message, to, context);
-      const reached = to.filter((address) => !refused.some((recipient) => recipient.address === address));
-      yield this.receiptOf(file, 'body', { delivery, reached, refused });
+      const sent = await this.send(message, to, context);
+      yield this.receiptOf(file.name, file, { delivery, ...sent }, 'body');
     }
   }
 
@@ -102,31 +92,64 @@ export class EmailDestination implements Destination<EmailSettings> {
     await this.client.close();
   }
 
-  /** Every file that could be fetched, in the order of the set. What no mail takes gives its room back at once. */
-  private async fetched({ files, offered }: EmailDelivery): Promise<readonly DeliveryFile[]> {
-    const byName = new Map<string, DeliveryFile>();
-    for await (const file of files) {
-      byName.set(file.name, file);
-      if (file.sizeBytes > this.options.maxBytes) await file.release?.();
+  private async sendSet(
+    { delivery, links, collected, maxBytes }: SetToSend,
+    context: DeliveryContext,
+  ): Promise<Sent & { readonly attached: Attached }> {
+    const attached = fitting(collected, this.roomOf(delivery, links, maxBytes));
+    const message = this.messageOf(delivery, links, { collected, attached });
+    try {
+      return { attached, ...(await this.send(message, recipientsOf(delivery.settings), context)) };
+    } catch (error) {
+      if (!(error instanceof DestinationError) || error.code !== 'TOO_LARGE') throw error;
+      // The server takes less than it did when the set was collected: then more of it is linked.
+      const newMaxBytes = await this.maxBytes(context);
+      if (newMaxBytes >= maxBytes) throw error;
+      return await this.sendSet({ delivery, links, collected, maxBytes: newMaxBytes }, context);
     }
-    return offered.flatMap(({ name }) => byName.get(name) ?? []);
   }
 
-  /** In the order of the set, each file that still fits: the same on every attempt. */
-  private fitting(files: readonly DeliveryFile[]): readonly DeliveryFile[] {
-    let left = this.options.maxBytes;
-    return files.filter(({ sizeBytes }) => {
-      if (sizeBytes > left) return false;
-      left -= sizeBytes;
-      return true;
+  private async maxBytes({ signal }: DeliveryContext): Promise<number> {
+    try {
+      return Math.min(this.options.maxBytes, await this.client.maxMailBytes(signal));
+    } catch (error) {
+      if (signal.aborted) throw signal.reason;
+      throw toDestinationError(error, PLACE);
+    }
+  }
+
+  /** Bytes of files for which a mail of so many bytes has room, were each of them to be linked as well. */
+  private roomOf(delivery: EmailDelivery, links: ReadonlyMap<string, string>, maxBytes: number): number {
+    const collected = delivery.offered.map(({ name }) => ({
+      name,
+      sizeBytes: LONGEST_SIZE,
+      file: undefined,
+    }));
+    const { sizeBytes } = this.messageOf(delivery, links, { collected, attached: new Map() });
+    return attachableBytes(maxBytes - sizeBytes, collected.length);
+  }
+
+  private messageOf(
+    delivery: EmailDelivery,
+    links: ReadonlyMap<string, string>,
+    set: { readonly collected: readonly CollectedFile[]; readonly attached: Attached },
+  ): Message {
+    const mailed = set.collected.map(({ name, sizeBytes }) => ({
+      name,
+      sizeBytes,
+      link: set.attached.has(name) ? undefined : links.get(name),
+    }));
+    return messageOf({
+      messageId: this.idOf(delivery.deliveryId),
+      thread: delivery.order === undefined ? undefined : this.idOf(delivery.order.orderUid),
+      from: this.options.from,
+      to: recipientsOf(delivery.settings),
+      text: deliveryMail(delivery, mailed),
+      files: [...set.attached.values()],
     });
   }
 
-  private async send(
-    message: Message,
-    to: readonly string[],
-    context: DeliveryContext,
-  ): Promise<readonly RefusedRecipient[]> {
+  private async send(message: Message, to: readonly string[], context: DeliveryContext): Promise<Sent> {
     let failure: unknown;
     // What makes a mail of it is its end, so that is what the lease is for.
     async function* whole(): AsyncGenerator<Uint8Array, void> {
@@ -143,32 +166,30 @@ export class EmailDestination implements Destination<EmailSettings> {
     const { sizeBytes } = message;
     const open = (): Readable => Readable.from(whole(), { objectMode: false });
     try {
-      const sent = await this.client.send({ from: this.options.from.address, to, sizeBytes, open }, signal);
-      return sent.refused;
+      const { refused } = await this.client.send(
+        { from: this.options.from.address, to, sizeBytes, open },
+        signal,
+      );
+      const isRefused = new Set(refused.map(({ address }) => address));
+      return { refused, reached: to.filter((address) => !isRefused.has(address)) };
     } catch (error) {
       if (signal.aborted) throw signal.reason;
       throw toDestinationError(isStreamFault(error) ? (failure ?? error) : error, PLACE);
     }
   }
 
+  /** @param file missing where a link was sent. */
   private receiptOf(
-    file: DeliveryFile,
-    sentAs: 'attachment' | 'link' | 'body',
-    {
-      delivery,
-      reached,
-      refused,
-    }: {
-      readonly delivery: EmailDelivery;
-      readonly reached: readonly string[];
-      readonly refused: readonly RefusedRecipient[];
-    },
+    name: string,
+    file: DeliveryFile | undefined,
+    { delivery, reached, refused }: Sent & { readonly delivery: EmailDelivery },
+    sentAs = file === undefined ? 'link' : 'attachment',
   ): Receipt {
     return {
-      name: file.name,
+      name,
       location: `mailto:${reached.join(',')}`,
-      sizeBytes: sentAs === 'link' ? null : file.sizeBytes,
-      sha256: sentAs === 'link' ? null : file.sha256,
+      sizeBytes: file?.sizeBytes ?? null,
+      sha256: file?.sha256 ?? null,
       details: {
         messageId: this.idOf(delivery.deliveryId),
         sentAs,
@@ -183,6 +204,33 @@ export class EmailDestination implements Destination<EmailSettings> {
   private idOf(uuid: string): string {
     return `<${uuid}@${this.options.from.address.split('@').at(-1) ?? ''}>`;
   }
+}
+
+interface Sent {
+  readonly reached: readonly string[];
+  readonly refused: readonly RefusedRecipient[];
+}
+
+interface SetToSend {
+  readonly delivery: EmailDelivery;
+  readonly links: ReadonlyMap<string, string>;
+  readonly collected: readonly CollectedFile[];
+  readonly maxBytes: number;
+}
+
+/** By name, in the order of the set. */
+type Attached = ReadonlyMap<string, DeliveryFile>;
+
+/** In the order of the set, each file that still fits: the same on every attempt. */
+function fitting(collected: readonly CollectedFile[], roomBytes: number): Attached {
+  let left = roomBytes;
+  const attached = new Map<string, DeliveryFile>();
+  for (const { name, file } of collected) {
+    if (!file || file.sizeBytes > left) continue;
+    left -= file.sizeBytes;
+    attached.set(name, file);
+  }
+  return attached;
 }
 
 async function notificationOf(file: DeliveryFile): Promise<Notification> {

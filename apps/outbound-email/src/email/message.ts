@@ -30,6 +30,16 @@ const LINE_BYTES = 57;
 const LINE_CHARACTERS = 78;
 const HEADERS_BYTES = 4_096;
 const FILE_HEADERS_BYTES = 1_024;
+/** Of an encoded word: a byte becomes three characters, and every few of them have a frame of their own. Source: RFC 2047. */
+const SUBJECT_FACTOR = 5;
+/** What the ends of lines add to quoted-printable: three characters in 76. Source: RFC 2045, 6.7. */
+const SOFT_BREAKS_FACTOR = 1.05;
+
+/** Bytes of so many files that have room in what a mail has left, whatever their sizes. */
+export function attachableBytes(leftBytes: number, files: number): number {
+  const lines = Math.floor((leftBytes - files * FILE_HEADERS_BYTES) / LINE_CHARACTERS) - files;
+  return Math.max(0, lines * LINE_BYTES);
+}
 
 const MIME_TYPE = /^[A-Za-z0-9!#$&^_.+-]{1,127}\/[A-Za-z0-9!#$&^_.+-]{1,127}$/;
 
@@ -62,7 +72,19 @@ export function messageOf({ messageId, thread, from, to, text, files }: MessageP
     (sum, { sizeBytes }) => sum + FILE_HEADERS_BYTES + Math.ceil(sizeBytes / LINE_BYTES) * LINE_CHARACTERS,
     0,
   );
-  // Quoted-printable makes three characters of a byte.
-  const sizeOfText = 3 * (Buffer.byteLength(text.text) + Buffer.byteLength(text.html));
-  return { sizeBytes: HEADERS_BYTES + sizeOfText + sizeOfFiles, open };
+  const sizeOfHeaders =
+    HEADERS_BYTES + 2 * Buffer.byteLength(to.join(', ')) + SUBJECT_FACTOR * Buffer.byteLength(text.subject);
+  const sizeOfText = quotedPrintableBytes(text.text) + quotedPrintableBytes(text.html);
+  return { sizeBytes: sizeOfHeaders + sizeOfText + sizeOfFiles, open };
 }
+
+function quotedPrintableBytes(text: string): number {
+  let characters = 0;
+  for (const byte of Buffer.from(text)) {
+    const isItself = byte >= 0x20 && byte < 0x7f && byte !== EQUALS_SIGN;
+    characters += isItself ? 1 : 3;
+  }
+  return Math.ceil(characters * SOFT_BREAKS_FACTOR);
+}
+
+const EQUALS_SIGN = 0x3d;

@@ -33,17 +33,28 @@ export class NodemailerSmtpClient implements SmtpClient {
   private readonly pool: SmtpPool<Connection>;
   /** `performance.now()` at which the next mail may go out. */
   private nextAt = 0;
+  /** Of the connection that was opened last. */
+  private announcedBytes: number | undefined;
 
   constructor(private readonly options: NodemailerOptions) {
     this.pool = new SmtpPool({
       connections: options.connections,
       mailsPerConnection: options.mailsPerConnection,
-      open: (onClose, signal) => Connection.open(options, onClose, signal),
+      open: async (onClose, signal) => {
+        const connection = await Connection.open(options, onClose, signal);
+        this.announcedBytes = connection.maxMailBytes;
+        return connection;
+      },
     });
   }
 
   get size(): number {
     return this.pool.size;
+  }
+
+  async maxMailBytes(signal: AbortSignal): Promise<number> {
+    if (this.announcedBytes === undefined) (await this.pool.acquire(signal)).giveBack();
+    return this.announcedBytes ?? Infinity;
   }
 
   async send(mail: OutgoingMail, signal: AbortSignal): Promise<SentMail> {
@@ -83,6 +94,8 @@ export class NodemailerSmtpClient implements SmtpClient {
 /** One connection, logged in. */
 class Connection {
   private failure: unknown;
+  /** As the server has announced it. */
+  maxMailBytes = Infinity;
 
   private constructor(private readonly smtp: SMTPConnection) {}
 
@@ -124,6 +137,7 @@ class Connection {
     if (signal.aborted) stop();
     try {
       await Promise.race([failed.promise, greet(smtp)]);
+      connection.maxMailBytes = announcedBytes(smtp.lastServerResponse);
       if (login) await Promise.race([failed.promise, logIn(smtp, login)]);
       return connection;
     } catch (error) {
@@ -174,6 +188,12 @@ function greet(smtp: SMTPConnection): Promise<void> {
   return new Promise((resolve, reject) => {
     smtp.connect((error) => (error ? reject(error) : resolve()));
   });
+}
+
+/** Largest mail by the answer to EHLO; 0 says that there is no limit. Source: RFC 1870, section 3. */
+function announcedBytes(answer: string | false): number {
+  const [, bytes = '0'] = /^250[ -]SIZE[ \t]+(\d{1,15})/im.exec(answer === false ? '' : answer) ?? [];
+  return Number(bytes) || Infinity;
 }
 
 function logIn(smtp: SMTPConnection, { user, password }: { user: string; password: string }): Promise<void> {

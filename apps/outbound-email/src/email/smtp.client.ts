@@ -23,6 +23,11 @@ export interface SentMail {
 
 /** What the worker needs of a mail server. Errors are untranslated. */
 export interface SmtpClient {
+  /**
+   * Largest mail that the server takes, as it has last said; connects where nobody has asked it yet. Infinity: it has
+   * named no limit. Source: RFC 1870.
+   */
+  maxMailBytes(signal: AbortSignal): Promise<number>;
   /** Sends one mail whole, or not at all where it rejects before the server could answer. */
   send(mail: OutgoingMail, signal: AbortSignal): Promise<SentMail>;
   close(): Promise<void>;

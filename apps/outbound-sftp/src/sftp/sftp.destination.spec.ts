@@ -126,6 +126,7 @@ async function deliver(
         attempt: 1,
         recipeIds: [],
         offered: files.map(({ name, mimeType }) => ({ name, kind: 'attachment', mimeType })),
+        collect: async () => [],
         linkTo: async (name) => `https://hub.example/files/token/${name}`,
         files: {
           [Symbol.asyncIterator]: () => ({

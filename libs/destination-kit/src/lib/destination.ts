@@ -18,8 +18,15 @@ export interface DeliveryFile {
   readonly isBegun?: boolean;
   /** Opens the bytes from the start. May be called more than once until the file's receipt is yielded. */
   open(): AsyncIterable<Uint8Array>;
-  /** Gives its room in the spool back before the receipt: the bytes will not be read any more. */
-  readonly release?: () => Promise<void>;
+}
+
+/** One file of a set that is held together. */
+export interface CollectedFile {
+  readonly name: string;
+  /** Undefined: nobody has seen its end. */
+  readonly sizeBytes: number | undefined;
+  /** Undefined: it can be fetched, and does not fit beside the files before it. */
+  readonly file: DeliveryFile | undefined;
 }
 
 /** A file of the set before anybody has fetched it. */
@@ -62,9 +69,18 @@ export interface Delivery<TSettings> extends DeliveryBase<TSettings> {
    * The files as they become ready: fetched whole, so that a slow source never holds a
    * connection to the target. May be pulled by several readers at once, each file goes to one
    * of them. A file that cannot be fetched does not appear; the worker reports it.
-   * Empty for a destination that fetches nothing.
+   * Empty for a destination that fetches nothing, or collects.
    */
   readonly files: AsyncIterable<DeliveryFile>;
+  /**
+   * For a destination that collects: fetches the whole set, to be held together. In the order of the set each file that
+   * still fits into `maxBytes` is kept, which is the same on every attempt; of the others no more than a part is read.
+   * Room for it all is taken at once, so deliveries wait for each other and never in a circle; where the worker has less
+   * room than `maxBytes`, that is the limit. Once per attempt.
+   *
+   * @returns every file of the set in its order, or fewer where some cannot be fetched: the worker reports them.
+   */
+  readonly collect: (maxBytes: number) => Promise<readonly CollectedFile[]>;
   /**
    * An address of the hub for one offered file, for whoever is to fetch it. Signed, it expires after a week. Only a
    * recipe's document and its ticket have a public one, without what the order adds; all else is signed even so.
@@ -106,6 +122,9 @@ export interface Destination<TSettings> {
    */
   readonly fetches?: boolean;
 
+  /** True: it holds a whole set at one time, and fetches it with `collect` alone. */
+  readonly collects?: boolean;
+
   /**
    * Makes one attempt. Repeating it with the same delivery must leave the target as one
    * success would: same names, same bytes, no second copy. Nothing half-written may
@@ -115,7 +134,7 @@ export interface Destination<TSettings> {
    * failure are kept, and the next attempt carries only the files without one.
    *
    * What goes out whole or not at all, a mail or a hook call, ends without a receipt and without
-   * an error where `files` has fewer than `offered`: the worker reports what could not be fetched.
+   * an error where `files` or `collect` has fewer than `offered`: the worker reports what could not be fetched.
    *
    * @throws {DestinationError} and nothing else.
    */

@@ -66,6 +66,8 @@ export function aDelivery<TSettings>(
   files: readonly DeliveryFile[],
   fields: Partial<Delivery<TSettings>> = {},
 ): Delivery<TSettings> {
+  const offered =
+    fields.offered ?? files.map(({ name, mimeType }) => ({ name, kind: 'attachment' as const, mimeType }));
   return {
     deliveryId: randomUUID(),
     offerId: randomUUID(),
@@ -84,8 +86,18 @@ export function aDelivery<TSettings>(
       items: [{ itemId: '1', recipeId: 'DRIVE-001', itemQuantity: 2 }],
     },
     recipeIds: ['DRIVE-001'],
-    offered: files.map(({ name, mimeType }) => ({ name, kind: 'attachment', mimeType })),
+    offered,
     files: inTurn(files),
+    collect: async (maxBytes) => {
+      let left = maxBytes;
+      return offered.flatMap(({ name }) => {
+        const file = files.find((each) => each.name === name);
+        if (!file) return [];
+        const fits = file.sizeBytes <= left;
+        if (fits) left -= file.sizeBytes;
+        return [{ name, sizeBytes: file.sizeBytes, file: fits ? file : undefined }];
+      });
+    },
     linkTo: async (name) => linkOf(files.find((file) => file.name === name) ?? name),
     ...fields,
   };

@@ -15,6 +15,7 @@ import { z } from 'zod';
 import { DestinationWorker } from './destination-worker.js';
 import type { DestinationWorkerOptions } from './destination-worker.js';
 import { HubAway } from './hub-away.js';
+import { DoesNotFit, Spool } from './spool.js';
 import type { SpooledFile } from './spool.js';
 
 const Settings = z.strictObject({ host: z.string(), 'password-secret': z.string() });
@@ -22,6 +23,7 @@ type Settings = z.infer<typeof Settings>;
 
 const sealer = new SecretSealer(parseKeyring(`k1:${Buffer.alloc(32, 1).toString('base64')}`));
 const INTEGRATION = randomUUID();
+const spool = new Spool({ directory: '/nowhere', maxBytes: 1_000 });
 
 function sealed(settings: Record<string, unknown>, integrationId: string): string {
   const place = { tenant: 'demo', integrationId };
@@ -192,6 +194,7 @@ function aWorker(options: Partial<DestinationWorkerOptions<Settings>> = {}): {
     publisher,
     fetch: inline,
     check: () => Promise.resolve(),
+    reserveTogether: (bytes, signal) => spool.reserveTogether(bytes, signal),
     link: async ({ name }, { deliveryId }) => `https://hub.example/${deliveryId}/${name}`,
     logger: createLogger({ service: 'outbound-test', level: 'debug', destination: sink }),
     metrics: createMetrics('outbound-test'),
@@ -330,6 +333,36 @@ describe('an outbound worker', () => {
     expect(destination.seen).toEqual([]);
   });
 
+  it('fetches a set that is held together when the destination says how much it can hold', async () => {
+    const fetched: string[] = [];
+    const { destination, publisher, take } = aWorker({
+      fetch: async (file, _tenant, _signal, room) => {
+        fetched.push(file.name);
+        if (room?.reservation.tryHold(5) !== true) throw new DoesNotFit(5);
+        return await inline(file);
+      },
+    });
+    Object.assign(destination, { collects: true });
+    const collected: unknown[] = [];
+    destination.behave = async function* ({ files, collect }) {
+      for await (const file of files) throw new Error(`not asked for: ${file.name}`);
+      expect(fetched).toEqual([]);
+      for (const { name, sizeBytes, file } of await collect(5)) {
+        collected.push([name, sizeBytes, file?.sha256.length]);
+        yield { name, location: 'mailto:a', sizeBytes: null, sha256: null, details: {} };
+      }
+    };
+
+    await take(anOffer());
+
+    await soon(() => expect(publisher.finished()).toMatchObject({ outcome: 'succeeded' }));
+    expect(collected).toEqual([
+      ['a.txt', 5, 64],
+      ['b.txt', 5, undefined],
+    ]);
+    expect(spool.usedBytes).toBe(0);
+  });
+
   it('reports the file that could not be fetched where a destination that sends all or nothing sent nothing', async () => {
     const { destination, publisher, take } = aWorker({
       fetch: async (file) => {
@@ -337,10 +370,10 @@ describe('an outbound worker', () => {
         return await inline(file);
       },
     });
-    destination.behave = async function* ({ offered, files }) {
-      const fetched = [];
-      for await (const { name } of files) fetched.push(name);
-      if (fetched.length === offered.length) yield undefined as never;
+    Object.assign(destination, { collects: true });
+    destination.behave = async function* ({ offered, collect }) {
+      const collected = await collect(100);
+      if (collected.length === offered.length) yield undefined as never;
     };
 
     await take(anOffer());

@@ -11,6 +11,9 @@ import type { SecretSealer } from '@heddle/secrets';
 import type { z } from 'zod';
 
 import { Attempt } from './attempt.js';
+import { FetchedFiles } from './fetched-files.js';
+import { FileCollection } from './file-collection.js';
+import type { ReserveTogether } from './file-collection.js';
 import { FileSet } from './file-set.js';
 import type { FetchFile } from './file-set.js';
 import { linkFaults } from './link-faults.js';
@@ -36,6 +39,7 @@ export interface DestinationWorkerOptions<TSettings> {
   readonly fetch: FetchFile;
   /** Of the files that are not fetched, as links are all that is sent. */
   readonly check: CheckFile;
+  readonly reserveTogether: ReserveTogether;
   readonly link: LinkFile;
   readonly logger: Logger;
   readonly metrics: Metrics;
@@ -318,7 +322,7 @@ export class DestinationWorker<TSettings> {
 
   private async deliver(attempt: Attempt, faults: FileFault[]): Promise<void> {
     const { offer, signal } = attempt;
-    const { destination, sealer, settings: schema, fetch, check } = this.options;
+    const { destination, sealer, settings: schema, fetch, reserveTogether: reserve, check } = this.options;
     signal.throwIfAborted();
     const settings = openSettings(sealer, schema, offer);
     if (destination.fetches === false) {
@@ -327,10 +331,16 @@ export class DestinationWorker<TSettings> {
       if (faults.length > 0) return;
     }
     const ended = new AbortController();
-    const toFetch = destination.fetches === false ? [] : offer.files;
-    const fileSet = new FileSet(offer.tenant, toFetch, fetch, AbortSignal.any([signal, ended.signal]));
+    const fetching = AbortSignal.any([signal, ended.signal]);
+    const fetched = new FetchedFiles(offer.files);
+    const isFed = destination.fetches !== false && destination.collects !== true;
+    const fileSet = new FileSet(offer.tenant, isFed ? offer.files : [], fetched, fetch, fetching);
+    const collection = new FileCollection(offer.tenant, offer.files, fetched, { fetch, reserve }, fetching);
     try {
-      const delivery = this.deliveryOf(offer, settings, fileSet);
+      const delivery = this.deliveryOf(offer, settings, {
+        files: fileSet.files,
+        collect: (maxBytes) => collection.collect(maxBytes),
+      });
       for await (const receipt of destination.deliver(delivery, {
         signal,
         assertLeased: () => attempt.assertLeased(),
@@ -338,21 +348,23 @@ export class DestinationWorker<TSettings> {
       })) {
         attempt.receipts.push(receipt);
         attempt.unreported.push(receipt);
-        await fileSet.delivered(receipt.name);
+        await fetched.delivered(receipt.name);
       }
     } finally {
       // A destination's own error must not show as a fault of files that were still on their way.
-      faults.push(...fileSet.faults);
+      faults.push(...fetched.faults);
       ended.abort();
-      await fileSet.close();
-      attempt.isHubAway = fileSet.isHubAway;
+      await Promise.all([fileSet.close(), collection.close()]);
+      attempt.isHubAway = fetched.isHubAway;
+      await fetched.dispose();
+      collection.giveBack();
     }
   }
 
   private deliveryOf(
     offer: DeliveryRequestedV1,
     settings: TSettings,
-    { files }: FileSet,
+    { files, collect }: Pick<Delivery<TSettings>, 'files' | 'collect'>,
   ): Delivery<TSettings> {
     const { deliveryId, offerId, earlierOfferIds, tenant, channel, integrationId } = offer;
     const { trigger, attempt, order, recipeIds } = offer;
@@ -370,6 +382,7 @@ export class DestinationWorker<TSettings> {
       recipeIds,
       offered: offer.files.map(({ name, kind, mimeType }) => ({ name, kind, mimeType })),
       files,
+      collect,
       linkTo: async (name, access) => {
         const file = offer.files.find((offered) => offered.name === name);
         if (!file) throw new DestinationError('UNKNOWN', 'linking to a file: it was not offered');

@@ -1,29 +1,33 @@
-import type { FileFault, OfferedFile } from '@heddle/contracts';
-import { DestinationError } from '@heddle/destination-kit';
+import type { OfferedFile } from '@heddle/contracts';
 
+import type { FetchedFiles } from './fetched-files.js';
 import { FileFeed } from './file-feed.js';
-import { HubAway } from './hub-away.js';
+import type { FetchRoom } from './source-fetcher.js';
 import type { SpooledFile } from './spool.js';
 
 /** Fetches of one attempt that run side by side. */
-const FETCHES = 4;
+export const FETCHES = 4;
 /** Files that are fetched or wait for the destination; more would only fill the spool. */
 const FILES_AHEAD = 8;
 
-export type FetchFile = (file: OfferedFile, tenant: string, signal: AbortSignal) => Promise<SpooledFile>;
+export type FetchFile = (
+  file: OfferedFile,
+  tenant: string,
+  signal: AbortSignal,
+  room?: FetchRoom,
+) => Promise<SpooledFile>;
 
 /** The files of one attempt on their way from their sources, through the spool, to the destination. */
 export class FileSet {
   readonly files: FileFeed;
   private readonly ended = Promise.withResolvers<undefined>();
-  private readonly spooled = new Map<string, SpooledFile>();
-  private readonly faultOf = new Map<string, DestinationError>();
   private next = 0;
   private fetching = 0;
 
   constructor(
     private readonly tenant: string,
     private readonly offered: readonly OfferedFile[],
+    private readonly fetched: FetchedFiles,
     private readonly fetch: FetchFile,
     private readonly signal: AbortSignal,
   ) {
@@ -32,28 +36,9 @@ export class FileSet {
     this.pump();
   }
 
-  /** In the order of the offer. */
-  get faults(): readonly FileFault[] {
-    return this.offered.flatMap(({ name }) => {
-      const fault = this.faultOf.get(name);
-      return fault ? [{ name, code: fault.code, message: fault.message }] : [];
-    });
-  }
-
-  /** A file of the hub's own was still waited for when the attempt was stopped. */
-  get isHubAway(): boolean {
-    return [...this.faultOf.values()].some((fault) => fault instanceof HubAway);
-  }
-
-  /** The destination has the file: its bytes may go. */
-  async delivered(name: string): Promise<void> {
-    await this.spooled.get(name)?.dispose();
-  }
-
-  /** Waits for fetches that still run, then gives all room back. The signal must be aborted or the feed ended. */
+  /** Waits for fetches that still run. The signal must be aborted or the feed ended. */
   async close(): Promise<void> {
     await this.ended.promise;
-    await Promise.all([...this.spooled.values()].map((file) => file.dispose()));
   }
 
   private pump(): void {
@@ -77,27 +62,9 @@ export class FileSet {
   private async fetchOne(file: OfferedFile): Promise<void> {
     this.fetching += 1;
     try {
-      const spooled = await this.fetch(file, this.tenant, this.signal);
-      this.spooled.set(file.name, spooled);
-      const { name, mimeType } = file;
-      const { sizeBytes, sha256 } = spooled;
-      const isBegun = file.begun?.includes(sha256) === true;
-      this.files.push({
-        name,
-        mimeType,
-        sizeBytes,
-        sha256,
-        isBegun,
-        open: () => spooled.open(),
-        release: () => spooled.dispose(),
-      });
+      this.files.push(this.fetched.keep(file, await this.fetch(file, this.tenant, this.signal)));
     } catch (error) {
-      this.faultOf.set(
-        file.name,
-        error instanceof DestinationError
-          ? error
-          : new DestinationError('UNKNOWN', `fetching ${file.name}`, { cause: error }),
-      );
+      this.fetched.fail(file, error);
     } finally {
       this.fetching -= 1;
       this.pump();

@@ -18,6 +18,7 @@ import { LRUCache } from 'lru-cache';
 import { HubAway } from './hub-away.js';
 import type { HubTokens } from './hub-tokens.js';
 import { assertListed } from './listed-fault.js';
+import { DoesNotFit } from './spool.js';
 import type { Reservation, Spool, SpooledFile } from './spool.js';
 
 export interface SourceFetcherOptions {
@@ -31,9 +32,6 @@ export interface SourceFetcherOptions {
   readonly silenceTimeoutMs: number;
 }
 
-/** Reserved at a time while a source does not say how long it is. */
-const UNKNOWN_LENGTH_STEP_BYTES = 4 * 1024 * 1024;
-
 /** Between the tries of a file of the hub itself while the hub's store is away. */
 const FIRST_HUB_WAIT_MS = 200;
 const LONGEST_HUB_WAIT_MS = 2_000;
@@ -42,6 +40,13 @@ const LONGEST_HUB_WAIT_MS = 2_000;
 const FOUND_KEPT_MS = 60_000;
 /** In UTF-16 units of the addresses. */
 const FOUND_KEPT_CHARACTERS = 4_000_000;
+
+/** Where the bytes of one file are kept, if not anywhere in the spool. */
+export interface FetchRoom {
+  readonly reservation: Reservation;
+  /** The file has all the room that it will need, though its bytes are still to come. */
+  readonly onSized: () => void;
+}
 
 /** The room is full: the source is let go and asked again when there is some. */
 class NoRoom {
@@ -85,16 +90,22 @@ export class SourceFetcher {
    *
    * @throws {DestinationError} `SOURCE_UNAVAILABLE`, `ADDRESS_REFUSED` or `TOO_LARGE`; when aborted {@link HubAway} while the store
    * is away, and else the signal's reason.
+   * @throws {DoesNotFit} where there is not enough of its room.
    */
-  async fetch(file: OfferedFile, tenant: string, signal: AbortSignal): Promise<SpooledFile> {
-    const reservation = this.options.spool.reserve();
+  async fetch(
+    file: OfferedFile,
+    tenant: string,
+    signal: AbortSignal,
+    room: FetchRoom = { reservation: this.options.spool.reserve(), onSized: () => undefined },
+  ): Promise<SpooledFile> {
+    const { reservation } = room;
     let isStoreAway = false;
     try {
       let hasWaitedForRoom = false;
       let hubWaitMs = FIRST_HUB_WAIT_MS;
       for (;;) {
         signal.throwIfAborted();
-        const result = await this.fetchOnce(file, tenant, reservation, signal, hasWaitedForRoom);
+        const result = await this.fetchOnce(file, tenant, room, signal, hasWaitedForRoom);
         isStoreAway = result instanceof NoStore;
         if (result instanceof NoStore) {
           await delay(hubWaitMs, undefined, { signal });
@@ -128,12 +139,13 @@ export class SourceFetcher {
   private async fetchOnce(
     file: OfferedFile,
     tenant: string,
-    reservation: Reservation,
+    room: FetchRoom,
     signal: AbortSignal,
     isRepetition: boolean,
   ): Promise<SpooledFile | NoRoom | NoStore> {
     const { source, name } = file;
     if (source.kind === 'inline') {
+      const { reservation } = room;
       const bytes = Buffer.from(source.text, 'utf8');
       await reservation.hold(bytes.length, signal);
       const writer = this.options.spool.writer(reservation);
@@ -144,7 +156,7 @@ export class SourceFetcher {
     if (source.kind === 'url') {
       assertListed(source, place);
       const response = await this.urls.get(source.url, place, signal);
-      return this.receive(response, place, reservation, signal, isRepetition);
+      return this.receive(response, place, room, signal, isRepetition);
     }
     const response = await this.askHub(source.path, tenant, place, signal).catch(whileHubIsAway);
     if (response instanceof NoStore) return response;
@@ -152,13 +164,9 @@ export class SourceFetcher {
       response.destroy();
       return new NoStore();
     }
-    const spooled = await this.receive(
-      expectFile(response, place),
-      place,
-      reservation,
-      signal,
-      isRepetition,
-    ).catch(whileHubIsAway);
+    const spooled = await this.receive(expectFile(response, place), place, room, signal, isRepetition).catch(
+      whileHubIsAway,
+    );
     if (spooled instanceof NoStore) return spooled;
     const { sha256 } = source;
     if (!(spooled instanceof NoRoom) && sha256 !== undefined && spooled.sha256 !== sha256) {
@@ -191,7 +199,7 @@ export class SourceFetcher {
   private async receive(
     response: IncomingMessage,
     place: string,
-    reservation: Reservation,
+    { reservation, onSized }: FetchRoom,
     signal: AbortSignal,
     isRepetition: boolean,
   ): Promise<SpooledFile | NoRoom> {
@@ -206,18 +214,19 @@ export class SourceFetcher {
     }, silenceTimeoutMs);
     try {
       if (length !== undefined && length > maxFileBytes) throw tooLarge(place, maxFileBytes);
-      const needed = length ?? UNKNOWN_LENGTH_STEP_BYTES;
+      const needed = length ?? reservation.stepBytes;
       if (!reservation.tryHold(needed)) {
         // Once room was held, the source has grown: waiting again could go on for ever.
         if (isRepetition) throw sourceUnavailable(place, 'the source changed its size');
         return new NoRoom(needed);
       }
+      if (length !== undefined) onSized();
       for await (const chunk of response as AsyncIterable<Uint8Array>) {
         const sizeBytes = writer.sizeBytes + chunk.length;
         if (sizeBytes > maxFileBytes) throw tooLarge(place, maxFileBytes);
         if (sizeBytes > reservation.heldBytes) {
           isWaitingForRoom = true;
-          await reservation.hold(reservation.heldBytes + UNKNOWN_LENGTH_STEP_BYTES, signal);
+          await reservation.hold(Math.max(sizeBytes, reservation.heldBytes + reservation.stepBytes), signal);
           isWaitingForRoom = false;
         }
         await writer.write(chunk);
@@ -228,6 +237,7 @@ export class SourceFetcher {
       return writer.finish();
     } catch (error) {
       await writer.discard();
+      if (error instanceof DoesNotFit) throw error;
       throw sourceError(error, place);
     } finally {
       clearTimeout(silence);

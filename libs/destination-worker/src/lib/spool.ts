@@ -25,6 +25,8 @@ export interface SpoolOptions {
 const MAX_MEMORY_FILE_BYTES = 1024 * 1024;
 /** All of them together; what comes then goes to disk whatever its size. */
 const MAX_MEMORY_BYTES = 24 * 1024 * 1024;
+/** Reserved at a time while a source does not say how long it is. */
+const UNKNOWN_LENGTH_STEP_BYTES = 4 * 1024 * 1024;
 const READ_BYTES = 256 * 1024;
 const ENDING = '.spool';
 
@@ -60,6 +62,16 @@ export class Spool {
     return new Reservation(this.room);
   }
 
+  /**
+   * Room for files that are held at one time, taken at once: who waits for it holds nothing that another one waits for.
+   * No more than the spool has.
+   */
+  async reserveTogether(bytes: number, signal: AbortSignal): Promise<SharedRoom> {
+    const reservation = this.reserve();
+    await reservation.hold(Math.min(bytes, this.options.maxBytes), signal);
+    return new SharedRoom(reservation);
+  }
+
   writer(reservation: Reservation): SpoolWriter {
     return new SpoolWriter(reservation, {
       takeMemory: (bytes) => {
@@ -83,6 +95,16 @@ export class Spool {
   }
 }
 
+/** What the bytes of files are taken from. */
+interface Room {
+  /** Taken at a time for a file of unknown length. */
+  readonly stepBytes: number;
+  /** False where there is not so much room now. */
+  tryTake(reservation: Reservation, bytes: number): boolean;
+  take(reservation: Reservation, bytes: number, signal: AbortSignal): Promise<void>;
+  give(reservation: Reservation, bytes: number, isLast: boolean): void;
+}
+
 interface Waiter {
   readonly reservation: Reservation;
   readonly bytes: number;
@@ -95,7 +117,8 @@ interface Waiter {
  * Never a deadlock: a finished file leaves without needing room, and of the unfinished ones one
  * at a time may exceed the limit, as may a single file that is larger than all the room.
  */
-class SpoolRoom {
+class SpoolRoom implements Room {
+  readonly stepBytes = UNKNOWN_LENGTH_STEP_BYTES;
   usedBytes = 0;
   private readonly waiters: Waiter[] = [];
   private overdrawn: Reservation | undefined;
@@ -155,12 +178,65 @@ class SpoolRoom {
   }
 }
 
+/** A file has no room beside those that it is held with, and waiting brings none. */
+export class DoesNotFit extends Error {
+  override readonly name = 'DoesNotFit';
+
+  /** @param sizeBytes of the file, as far as anybody has said. */
+  constructor(readonly sizeBytes: number | undefined) {
+    super('no room beside the other files');
+  }
+}
+
+/** The room of files that are held together: each takes its own from it, and nobody waits. */
+export class SharedRoom implements Room {
+  readonly stepBytes = 0;
+  private leftBytes: number;
+
+  constructor(private readonly reservation: Reservation) {
+    this.leftBytes = reservation.heldBytes;
+  }
+
+  reserve(): Reservation {
+    return new Reservation(this);
+  }
+
+  tryTake(_reservation: Reservation, bytes: number): boolean {
+    if (bytes > this.leftBytes) return false;
+    this.leftBytes -= bytes;
+    return true;
+  }
+
+  take(reservation: Reservation, bytes: number): Promise<void> {
+    if (this.tryTake(reservation, bytes)) return Promise.resolve();
+    // One that has room already grows while it is read, and does not know how far.
+    return Promise.reject(new DoesNotFit(reservation.heldBytes === 0 ? bytes : undefined));
+  }
+
+  give(_reservation: Reservation, bytes: number): void {
+    this.leftBytes += bytes;
+  }
+
+  /** All files have come: what they have left goes back. */
+  settle(): void {
+    this.reservation.shrinkTo(this.reservation.heldBytes - this.leftBytes);
+    this.leftBytes = 0;
+  }
+
+  close(): void {
+    this.reservation.release();
+  }
+}
+
 /** Room that one file holds. */
 export class Reservation {
   heldBytes = 0;
-  private isReleased = false;
 
-  constructor(private readonly room: SpoolRoom) {}
+  constructor(private readonly room: Room) {}
+
+  get stepBytes(): number {
+    return this.room.stepBytes;
+  }
 
   /** True when `bytes` are held now. */
   tryHold(bytes: number): boolean {
@@ -184,9 +260,8 @@ export class Reservation {
     this.room.give(this, freed, false);
   }
 
+  /** Safe to call twice; what is held afterwards is released again. */
   release(): void {
-    if (this.isReleased) return;
-    this.isReleased = true;
     const freed = this.heldBytes;
     this.heldBytes = 0;
     this.room.give(this, freed, true);
