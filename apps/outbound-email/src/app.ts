@@ -24,6 +24,7 @@ export function startOutboundEmail(config: Config, handleSignals = true): Promis
         guard,
         connectTimeoutMs,
         silenceTimeoutMs,
+        answerTimeoutMs: config.SMTP_ANSWER_TIMEOUT_MS,
       });
       new Gauge({
         name: 'heddle_smtp_connections',

@@ -43,6 +43,19 @@ const MailboxSetting = z.string().transform((text, context): Mailbox => {
 
 export const Config = z.object({
   ...workerConfig,
+  ATTEMPT_TIMEOUT_MS: workerConfig.ATTEMPT_TIMEOUT_MS.default(900_000).describe(
+    'Longest time of one attempt; longer than SMTP_ANSWER_TIMEOUT_MS.',
+  ),
+  SMTP_ANSWER_TIMEOUT_MS: z.coerce
+    .number()
+    .int()
+    .min(1_000)
+    .max(3_600_000)
+    // Source: RFC 5321, 4.5.3.2.6.
+    .default(600_000)
+    .describe(
+      'Longest wait for the answer to a whole mail, which servers look into first; for all else SILENCE_TIMEOUT_MS counts.',
+    ),
   SMTP_URL: SmtpUrl.describe(
     'Mail server, smtp://user:password@host:port, or smtps:// for TLS from the start. A private one has to be in OUTBOUND_ALLOWED_ADDRESSES.',
   ),

@@ -36,6 +36,7 @@ function aClient(url: string, options: Partial<NodemailerOptions> = {}): Nodemai
     guard: new AddressGuard({ allowed: parseAllowedAddresses('127.0.0.1') }),
     connectTimeoutMs: SILENCE_MS,
     silenceTimeoutMs: SILENCE_MS,
+    answerTimeoutMs: 2 * SILENCE_MS,
     ...options,
   });
 }
@@ -401,6 +402,27 @@ describe('the e-mail destination', () => {
     expect(most).toBeLessThanOrEqual(2);
     // Ten gaps of a twentieth of a second.
     expect(performance.now() - startedAt).toBeGreaterThanOrEqual(490);
+  });
+
+  it('waits longer for the answer to a whole mail than for any other, and not for ever', async () => {
+    const file = aDeliveryFile('a.txt', randomBytes(100_000));
+    const client = aClient(server.url, { answerTimeoutMs: SILENCE_MS + 1_000 });
+    const by = new EmailDestination(client, { ...HUB, maxBytes: MAX_BYTES });
+    closing.push(by);
+
+    server.faults = { delayMs: { message: SILENCE_MS + 300 } };
+    expect((await run([file], {}, by)).error).toBeUndefined();
+    // The connection has its old patience again, and is still good.
+    server.faults = {};
+    const before = server.connections;
+    expect((await run([file], {}, by)).error).toBeUndefined();
+    expect(server.connections).toBe(before);
+    expect(server.mails).toHaveLength(2);
+
+    server.faults = { delayMs: { recipient: SILENCE_MS + 300 } };
+    expect((await run([file], {}, by)).error).toMatchObject({ code: 'TIMEOUT', retryable: true });
+    server.faults = { hangOn: ['message'] };
+    expect((await run([file], {}, by)).error).toMatchObject({ code: 'TIMEOUT', retryable: true });
   });
 
   it('does not know a mail whose answer was lost, and the next attempt is the same mail', async () => {

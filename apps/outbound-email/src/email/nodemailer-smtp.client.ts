@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import type { AddressGuard } from '@heddle/destination-kit';
@@ -21,6 +22,8 @@ export interface NodemailerOptions {
   readonly guard: AddressGuard;
   readonly connectTimeoutMs: number;
   readonly silenceTimeoutMs: number;
+  /** Instead of the silence, once the server has a whole mail: then it looks into it. */
+  readonly answerTimeoutMs: number;
 }
 
 /**
@@ -97,13 +100,19 @@ class Connection {
   /** As the server has announced it. */
   maxMailBytes = Infinity;
 
-  private constructor(private readonly smtp: SMTPConnection) {}
+  private constructor(
+    private readonly smtp: SMTPConnection,
+    /** Below TLS, where there is any: what passes there counts as well. */
+    private readonly socket: Socket,
+    private readonly timeouts: Pick<NodemailerOptions, 'silenceTimeoutMs' | 'answerTimeoutMs'>,
+  ) {}
 
   static async open(
-    { server, requireTls, guard, connectTimeoutMs, silenceTimeoutMs }: NodemailerOptions,
+    options: NodemailerOptions,
     onClose: () => void,
     signal: AbortSignal,
   ): Promise<Connection> {
+    const { server, requireTls, guard, connectTimeoutMs, silenceTimeoutMs, answerTimeoutMs } = options;
     const { host, port, secure, login } = server;
     const socket = await guard.connect(
       { scheme: 'smtp', host, port },
@@ -116,11 +125,12 @@ class Connection {
       requireTLS: requireTls && !secure,
       connection: socket,
       greetingTimeout: connectTimeoutMs,
-      socketTimeout: silenceTimeoutMs,
+      // Of the last resort: it knows of no phases.
+      socketTimeout: Math.max(silenceTimeoutMs, answerTimeoutMs),
       // Whoever is given up is not waited for.
       socketCloseTimeout: 0,
     });
-    const connection = new Connection(smtp);
+    const connection = new Connection(smtp, socket, options);
     const failed = Promise.withResolvers<never>();
     failed.promise.catch(() => undefined);
     smtp.on('error', (error: Error) => {
@@ -139,6 +149,8 @@ class Connection {
       await Promise.race([failed.promise, greet(smtp)]);
       connection.maxMailBytes = announcedBytes(smtp.lastServerResponse);
       if (login) await Promise.race([failed.promise, logIn(smtp, login)]);
+      socket.on('timeout', () => smtp.close());
+      socket.setTimeout(silenceTimeoutMs);
       return connection;
     } catch (error) {
       smtp.close();
@@ -152,23 +164,30 @@ class Connection {
 
   async send(mail: OutgoingMail, signal: AbortSignal, progress: { hasBegun: boolean }): Promise<SentMail> {
     const message = mail.open();
+    const { socket, smtp, timeouts } = this;
     message.once('resume', () => {
       progress.hasBegun = true;
     });
+    message.once('end', () => socket.setTimeout(timeouts.answerTimeoutMs));
     return await new Promise((resolve, reject) => {
-      const stop = (): void => {
+      const giveUp = (reason: Error): void => {
         message.destroy();
-        this.smtp.close();
-        reject(signal.reason as Error);
+        smtp.close();
+        reject(reason);
       };
+      const stop = (): void => giveUp(signal.reason as Error);
+      const silent = (): void => giveUp(new SmtpFault('SMTP_SILENT'));
       if (signal.aborted) {
         stop();
         return;
       }
       signal.addEventListener('abort', stop, { once: true });
+      socket.prependOnceListener('timeout', silent);
       const envelope = { from: mail.from, to: [...mail.to], size: mail.sizeBytes };
-      this.smtp.send(envelope, message, (error, info) => {
+      smtp.send(envelope, message, (error, info) => {
         signal.removeEventListener('abort', stop);
+        socket.removeListener('timeout', silent);
+        socket.setTimeout(timeouts.silenceTimeoutMs);
         if (!error) {
           resolve({ refused: refusedOf(info.rejectedErrors) });
           return;

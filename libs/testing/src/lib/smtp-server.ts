@@ -27,6 +27,8 @@ export interface SmtpFaults {
   readonly refuse?: Readonly<Partial<Record<SmtpStage, SmtpReply>>>;
   /** Refuses single recipients, by address. */
   readonly refuseRecipients?: Readonly<Record<string, SmtpReply>>;
+  /** Answers these so many milliseconds late. */
+  readonly delayMs?: Readonly<Partial<Record<SmtpStage, number>>>;
   /** Never answers these. */
   readonly hangOn?: readonly SmtpStage[];
   /** Cuts the connection instead of the next answer to this, once. */
@@ -177,7 +179,7 @@ export class SmtpServer {
     }
     if (this.faults.hangOn?.includes(stage) === true) return;
     const refusal = this.faults.refuse?.[stage];
-    done(refusal ? replyOf(refusal) : null);
+    setTimeout(() => done(refusal ? replyOf(refusal) : null), this.faults.delayMs?.[stage] ?? 0);
   }
 
   /** False where there is nobody left to answer. */
