@@ -232,6 +232,25 @@ describe('recipes', () => {
     ]);
   });
 
+  it('say when they become permanent, and not again', async () => {
+    await store.save({ id: 'R1', temporary: true });
+    await store.save({ id: 'R1', temporary: true, a: 1 });
+    await store.save({ id: 'R1', a: 1 });
+    await store.save({ id: 'R1', a: 2 });
+    expect(
+      (await store.publishedRecipes()).map(({ recipe: { version, temporary, becamePermanent } }) => [
+        version,
+        temporary,
+        becamePermanent,
+      ]),
+    ).toEqual([
+      [1, true, undefined],
+      [2, true, undefined],
+      [3, false, true],
+      [4, false, undefined],
+    ]);
+  });
+
   it('come back as the text that was sent, the newest or a given version', async () => {
     await store.save({ id: 'R1', emoji: '🧵', nul: '\\u0000' }, { id: 'R1', other: true });
     const name = { tenant: 'demo', recipeId: 'R1' };

@@ -142,7 +142,7 @@ export class StoreUnderTest {
         channel: 'default',
         recipeId: (document as { id: string }).id,
         document: JSON.stringify(document, null, 1),
-        temporary: false,
+        temporary: (document as { temporary?: boolean }).temporary === true,
         acceptedAt: ACCEPTED_AT,
         requestId: 'request',
       },

@@ -239,17 +239,20 @@ export class Bench {
   }
 
   async updatedRecipes(...recipes: readonly RecipeSavedV1[]): Promise<boolean> {
-    return await this.feed(null, recipes);
+    return await this.feed('recipe.updated', recipes);
   }
 
-  private async feed(trigger: 'recipe.created' | null, recipes: readonly RecipeSavedV1[]): Promise<boolean> {
-    const topic = trigger === null ? TOPIC.recipeUpdated : TOPIC.recipeCreated;
+  private async feed(
+    event: 'recipe.created' | 'recipe.updated',
+    recipes: readonly RecipeSavedV1[],
+  ): Promise<boolean> {
+    const topic = event === 'recipe.updated' ? TOPIC.recipeUpdated : TOPIC.recipeCreated;
     const first = this.offset;
     this.offset += BigInt(recipes.length);
     return await this.events.apply(
       chunksOf(topic, first, this.offset),
       recipes.map((recipe, index) => ({
-        ...recipeFact(trigger, received(topic, recipe, recipe.tenant)),
+        ...recipeFact(event, received(topic, recipe, recipe.tenant)),
         partition: 0,
         offset: String(first + BigInt(index)),
       })),

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 
 import { execute, query } from '@heddle/persistence';
-import type { DeliveryRequestedV1, OfferedFile, OrderChangedV1 } from '@heddle/contracts';
+import type { DeliveryRequestedV1, OfferedFile, OrderChangedV1, RecipeSavedV1 } from '@heddle/contracts';
 
 import {
   Bench,
@@ -242,6 +242,46 @@ describe('the life of a delivery', () => {
     expect(offers.map(({ files }) => files[0]!.name)).toEqual(['A-Recipe.json', 'B-Recipe.json']);
     await bench.report(...offers.map((offer) => done(offer)));
     expect(await bench.takeFinished()).toMatchObject([{ orderUid: null }, { recipeIds: ['B'] }]);
+  });
+
+  it('starts the feed once when a recipe becomes permanent, where temporary ones do not count', async () => {
+    const feed = { triggers: ['recipe.created'] } as const;
+    const permanent = await bench.integration({ ...feed, temporaryRecipes: false });
+    const all = await bench.integration({ ...feed, temporaryRecipes: true });
+    await bench.integration();
+    const at = (version: number, fields: Partial<RecipeSavedV1> = {}): RecipeSavedV1 =>
+      recipe('A', { version, ...fields });
+    const offered = async (): Promise<readonly (readonly [string, string, string])[]> => {
+      const offers = await bench.pump();
+      await bench.report(...offers.map((offer) => done(offer)));
+      return offers.map(({ integrationId, trigger, files }) => [
+        integrationId,
+        trigger,
+        JSON.stringify(files[0]?.source),
+      ]);
+    };
+    const version = (n: number): unknown => expect.stringContaining(`/A/${String(n)}"`);
+
+    await bench.recipes(at(1, { temporary: true }));
+    expect(await offered()).toEqual([[all, 'recipe.created', version(1)]]);
+    // For those that count temporary recipes it is created by now.
+    await bench.integration({ ...feed, temporaryRecipes: true });
+    await bench.updatedRecipes(at(2, { temporary: true }));
+    expect(await offered()).toEqual([]);
+    // With what came right behind it.
+    await bench.updatedRecipes(at(3, { becamePermanent: true }), at(4));
+    expect(await offered()).toEqual([[permanent, 'recipe.created', version(4)]]);
+
+    await bench.updatedRecipes(at(5, { temporary: true }), at(6, { becamePermanent: true }));
+    expect(await offered()).toEqual([]);
+  });
+
+  it('does not start the feed twice where the creation comes behind the update', async () => {
+    await bench.integration({ triggers: ['recipe.created'], temporaryRecipes: false });
+    await bench.updatedRecipes(recipe('A', { version: 2, becamePermanent: true }));
+    await bench.recipes(recipe('A', { temporary: true }));
+    expect(await bench.pump()).toHaveLength(1);
+    expect(await bench.states()).toHaveLength(1);
   });
 
   it('succeeds at once when the integration includes none of the files', async () => {

@@ -192,6 +192,7 @@ export class FileService {
     const change: RecipeChange = {
       topic: 'recipe.updated',
       version: version + 1,
+      becamePermanent: false,
       message: {
         offset: head.lastOffset ?? 0n,
         replayed: false,
@@ -200,10 +201,10 @@ export class FileService {
         facts: factsOf(readDocument(data, publicUrl), files, { recipeId, publicUrl }),
       },
     };
-    const { sha256, lastOffset } = head;
+    const { sha256, temporary, lastOffset } = head;
     const folded = {
       changes: [change],
-      heads: [{ tenant, recipeId, sha256, lastOffset, version: version + 1, newest: change }],
+      heads: [{ tenant, recipeId, sha256, temporary, lastOffset, version: version + 1, newest: change }],
       outdated: 0,
     };
     writeRecipes(tx, folded, now);

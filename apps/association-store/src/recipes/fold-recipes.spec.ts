@@ -1,9 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
 
-import { foldRecipes } from './fold-recipes.js';
+import { foldRecipes, recipeDocument } from './fold-recipes.js';
 import type { RecipeHead, RecipeMessage } from './fold-recipes.js';
 
-function message(offset: number, sha256: string, replayed = false): RecipeMessage {
+function message(offset: number, sha256: string, replayed = false, temporary = false): RecipeMessage {
   return {
     offset: BigInt(offset),
     replayed,
@@ -14,7 +14,7 @@ function message(offset: number, sha256: string, replayed = false): RecipeMessag
       channel: 'default',
       recipeId: 'R1',
       document: '{}',
-      temporary: false,
+      temporary,
       acceptedAt: '2026-01-02T03:04:05.000Z',
       requestId: 'r',
     },
@@ -26,6 +26,7 @@ const placeholder: RecipeHead = {
   recipeId: 'R1',
   version: 0,
   sha256: null,
+  temporary: false,
   lastOffset: null,
 };
 
@@ -41,6 +42,39 @@ describe('saving recipes', () => {
       ['recipe.updated', 3],
     ]);
     expect(result.heads).toMatchObject([{ version: 3, sha256: 'a', lastOffset: 4n, newest: { version: 3 } }]);
+  });
+
+  it('says when a temporary recipe becomes a permanent one, also of one that is known', () => {
+    const saved = [true, true, false, false, true, false].map((temporary, offset) =>
+      message(offset, String(offset), false, temporary),
+    );
+    const inOne = foldRecipes([placeholder], saved);
+    expect(inOne.changes.map(({ becamePermanent }) => becamePermanent)).toEqual([
+      false,
+      false,
+      true,
+      false,
+      false,
+      true,
+    ]);
+    let heads: readonly RecipeHead[] = [placeholder];
+    const oneByOne = saved.flatMap((each) => {
+      const { changes, heads: next } = foldRecipes(heads, [each]);
+      heads = next;
+      return changes;
+    });
+    expect(oneByOne.map(({ becamePermanent }) => becamePermanent)).toEqual(
+      inOne.changes.map(({ becamePermanent }) => becamePermanent),
+    );
+    const documents = inOne.changes.map((change) => recipeDocument(change, '2026-01-02T03:04:05.000Z'));
+    expect(documents.map((document) => Object.hasOwn(document, 'becamePermanent'))).toEqual([
+      false,
+      false,
+      true,
+      false,
+      false,
+      true,
+    ]);
   });
 
   it('remembers how new the same content is, so that an older replay loses', () => {

@@ -8,6 +8,8 @@ export interface RecipeHead {
   readonly version: number;
   /** Of the canonical form. */
   readonly sha256: string | null;
+  /** Of its newest version. */
+  readonly temporary: boolean;
   readonly lastOffset: bigint | null;
 }
 
@@ -32,6 +34,8 @@ export interface RecipeMessage {
 export interface RecipeChange {
   readonly topic: 'recipe.created' | 'recipe.updated';
   readonly version: number;
+  /** The version before was temporary and this one is not. */
+  readonly becamePermanent: boolean;
   readonly message: RecipeMessage;
 }
 
@@ -54,14 +58,28 @@ export function foldRecipes(
   for (const message of messages) {
     const { tenant, recipeId } = message.data;
     const key = `${recipeId} ${tenant}`;
-    const head = heads.get(key) ?? { tenant, recipeId, version: 0, sha256: null, lastOffset: null };
+    const head = heads.get(key) ?? {
+      tenant,
+      recipeId,
+      version: 0,
+      sha256: null,
+      temporary: false,
+      lastOffset: null,
+    };
     if (message.replayed && head.lastOffset !== null && head.lastOffset > message.offset) {
       outdated += 1;
       continue;
     }
     const same = head.sha256 === message.facts.sha256;
     const version = same ? head.version : head.version + 1;
-    heads.set(key, { ...head, version, sha256: message.facts.sha256, lastOffset: message.offset });
+    const temporary = same ? head.temporary : message.data.temporary;
+    heads.set(key, {
+      ...head,
+      version,
+      temporary,
+      sha256: message.facts.sha256,
+      lastOffset: message.offset,
+    });
     if (same) {
       touched.set(key, touched.get(key));
       continue;
@@ -69,6 +87,7 @@ export function foldRecipes(
     const change: RecipeChange = {
       topic: version === 1 ? 'recipe.created' : 'recipe.updated',
       version,
+      becamePermanent: head.temporary && !temporary,
       message,
     };
     changes.push(change);
@@ -85,7 +104,10 @@ export function foldRecipes(
 }
 
 /** The value of `recipe.created` and `recipe.updated`. */
-export function recipeDocument({ message, version }: RecipeChange, updatedAt: string): RecipeSavedV1 {
+export function recipeDocument(
+  { message, version, becamePermanent }: RecipeChange,
+  updatedAt: string,
+): RecipeSavedV1 {
   const { data, facts } = message;
   return {
     tenant: data.tenant,
@@ -93,6 +115,7 @@ export function recipeDocument({ message, version }: RecipeChange, updatedAt: st
     recipeId: data.recipeId,
     version,
     temporary: data.temporary,
+    ...(becamePermanent && { becamePermanent }),
     name: facts.name,
     styleCode: facts.styleCode,
     files: [...facts.files],

@@ -20,10 +20,11 @@ export async function lockRecipes(tx: Tx, recipes: readonly RecipeName[]): Promi
     recipe_id: string;
     version: number;
     sha256: string | null;
+    temporary: boolean | null;
     last_offset: string | null;
     uploads: number;
   }>(
-    `SELECT r.tenant, r.recipe_id, r.version, r.sha256, r.last_offset, r.uploads
+    `SELECT r.tenant, r.recipe_id, r.version, r.sha256, r.temporary, r.last_offset, r.uploads
      FROM json_to_recordset($1) AS k (tenant text, "recipeId" text)
      JOIN ${SCHEMA}.recipes r ON r.tenant = k.tenant AND r.recipe_id = k."recipeId"
      ORDER BY r.tenant, r.recipe_id FOR UPDATE OF r`,
@@ -35,6 +36,7 @@ export async function lockRecipes(tx: Tx, recipes: readonly RecipeName[]): Promi
     recipeId: row.recipe_id,
     version: row.version,
     sha256: row.sha256,
+    temporary: row.temporary ?? false,
     lastOffset: row.last_offset === null ? null : BigInt(row.last_offset),
     uploads: row.uploads,
   }));

@@ -39,19 +39,18 @@ export class EventConsumer {
     return await this.feed('recipe.created', batch);
   }
 
-  /** Starts nothing: a recipe that somebody triggers by hand goes out at its newest version. */
   @EventPattern(TOPIC.recipeUpdated)
   async updatedRecipes(@Payload() batch: EventBatch<RecipeSavedV1>): Promise<BatchResult> {
-    return await this.feed(null, batch);
+    return await this.feed('recipe.updated', batch);
   }
 
   private async feed(
-    trigger: Extract<Trigger, 'recipe.created'> | null,
+    topic: 'recipe.created' | 'recipe.updated',
     batch: EventBatch<RecipeSavedV1>,
   ): Promise<BatchResult> {
     return await this.apply(
       batch,
-      batch.events.map((event) => ({ ...recipeFact(trigger, event), ...placeOf(event) })),
+      batch.events.map((event) => ({ ...recipeFact(topic, event), ...placeOf(event) })),
     );
   }
 

@@ -95,11 +95,14 @@ export class EventRepository {
           }),
         );
         for (const integrationId of new Set([...laneOf.keys(), ...starting.keys()])) {
-          const start = starting.get(integrationId);
+          const highestVersion = highest.get(`${integrationId}:${key}`) ?? 0;
+          const found = starting.get(integrationId);
+          // Temporary recipes may have counted when it was saved first, and it may have been permanent before.
+          const start = found?.fact.becamePermanent === true && highestVersion > 0 ? undefined : found;
           const decision = decideLane({
             head: laneHead,
             deliveries: (laneOf.get(integrationId) ?? []) satisfies LaneDelivery[],
-            highestVersion: highest.get(`${integrationId}:${key}`) ?? 0,
+            highestVersion,
             event: start?.fact,
           });
           changes.push(...decision.changes);

@@ -19,6 +19,8 @@ export interface Fact {
   /** Some recipe of it has not come. */
   readonly isWaiting: boolean;
   readonly isTemporary: boolean;
+  /** A recipe that was temporary before: new to those that are not told of temporary ones, and to nobody else. */
+  readonly becamePermanent: boolean;
   readonly acceptedAt: string;
   readonly traceparent: string | undefined;
   readonly document: OrderChangedV1 | RecipeSavedV1;
@@ -41,6 +43,7 @@ export function orderFact(trigger: Trigger, event: ReceivedEvent<OrderChangedV1>
     recipeIds: [...new Set(used.map(({ recipeId }) => recipeId))],
     isWaiting: used.some(({ recipe }) => recipe.state === 'waiting'),
     isTemporary: false,
+    becamePermanent: false,
     acceptedAt: order.acceptedAt,
     traceparent: event.traceparent,
     document: order,
@@ -48,13 +51,15 @@ export function orderFact(trigger: Trigger, event: ReceivedEvent<OrderChangedV1>
 }
 
 export function recipeFact(
-  trigger: Extract<Trigger, 'recipe.created'> | null,
+  topic: 'recipe.created' | 'recipe.updated',
   event: ReceivedEvent<RecipeSavedV1>,
 ): Fact {
   const recipe = event.data;
+  const { becamePermanent = false } = recipe;
   return {
     eventId: event.id,
-    trigger,
+    // Other content starts nothing: a recipe that somebody triggers by hand goes out at its newest version.
+    trigger: topic === 'recipe.created' || becamePermanent ? 'recipe.created' : null,
     tenant: recipe.tenant,
     kind: 'recipe',
     subject: recipe.recipeId,
@@ -66,6 +71,7 @@ export function recipeFact(
     recipeIds: [recipe.recipeId],
     isWaiting: false,
     isTemporary: recipe.temporary,
+    becamePermanent,
     acceptedAt: recipe.acceptedAt,
     traceparent: event.traceparent,
     document: recipe,

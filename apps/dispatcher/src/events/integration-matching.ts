@@ -25,6 +25,7 @@ export function isStarted(integration: ActiveIntegration, fact: Fact): fact is S
     integration.triggers.includes(fact.trigger) &&
     (integration.channels.length === 0 || integration.channels.includes(fact.channel)) &&
     (!fact.isTemporary || integration.temporaryRecipes) &&
+    (!fact.becamePermanent || !integration.temporaryRecipes) &&
     Date.parse(fact.acceptedAt) >= integration.activeFrom.getTime()
   );
 }

@@ -19,6 +19,8 @@ export const RecipeSavedV1 = z.object({
   recipeId: RecipeId,
   version: z.int().min(1),
   temporary: z.boolean(),
+  /** The version before was temporary and this one is not. */
+  becamePermanent: z.literal(true).optional(),
   name: z.string().nullable(),
   styleCode: z.string().nullable(),
   files: z.array(ManifestFile),
