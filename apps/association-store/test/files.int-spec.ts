@@ -6,7 +6,15 @@ import { Readable } from 'node:stream';
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
-import { OrderChangedV1, PreviewPlace, Problem, RecipeSavedV1, TOPIC, UploadedFile } from '@heddle/contracts';
+import {
+  FILE_KINDS,
+  OrderChangedV1,
+  PreviewPlace,
+  Problem,
+  RecipeSavedV1,
+  TOPIC,
+  UploadedFile,
+} from '@heddle/contracts';
 import type { ManifestFile } from '@heddle/contracts';
 import { connectDataSource, query, runMigrations } from '@heddle/persistence';
 import type { DataSource } from '@heddle/persistence';
@@ -174,7 +182,8 @@ describe('an uploaded file', () => {
       expect([name, answer.status]).toEqual([name, 400]);
       expect(Problem.parse(await answer.json()).errors?.[0]?.message).toContain(word);
     }
-    expect((await put('UP-4', 'x.json', 'x', { kind: 'recipe' })).status).toBe(400);
+    for (const kind of FILE_KINDS) expect((await put('UP-4', `${kind}.x`, 'x', { kind })).status).toBe(201);
+    expect((await put('UP-4', 'x.json', 'x', { kind: 'notification' })).status).toBe(400);
     expect((await put('.up', 'x.json', 'x')).status).toBe(400);
     expect((await put('UP-4', `${'ä'.repeat(88)}.png`, 'x')).status).toBe(201);
   });

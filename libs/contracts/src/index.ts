@@ -131,8 +131,6 @@ export {
   RecipesAccepted,
   RecipesQuery,
   RecipesRequest,
-  UPLOAD_KINDS,
-  UploadKind,
   UploadName,
   UploadQuery,
   UploadedFile,

@@ -1,4 +1,4 @@
-import type { ManifestFile, UploadKind, UploadedFile } from '@heddle/contracts';
+import type { FileKind, ManifestFile, UploadedFile } from '@heddle/contracts';
 import { execute, inTransaction, query } from '@heddle/persistence';
 import type { DataSource, Tx } from '@heddle/persistence';
 
@@ -13,7 +13,7 @@ export interface ReceivedContent {
 }
 
 export interface RecipeFile extends UploadedFile {
-  readonly kind: UploadKind;
+  readonly kind: FileKind;
 }
 
 export interface StoredContent {

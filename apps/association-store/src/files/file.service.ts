@@ -3,7 +3,7 @@ import { DataSource } from 'typeorm';
 import type { Readable } from 'node:stream';
 
 import { MAX_UPLOADS } from '@heddle/contracts';
-import type { UploadKind, UploadedFile } from '@heddle/contracts';
+import type { FileKind, UploadedFile } from '@heddle/contracts';
 import { OutboxRelay, enqueue, inTransaction } from '@heddle/persistence';
 import type { Tx } from '@heddle/persistence';
 import { LOGGER, ProblemError, describeError, newId } from '@heddle/platform';
@@ -45,7 +45,7 @@ const LOOSE_AFTER_MS = 2 * LONGEST_UPLOAD_MS;
 
 export interface Upload extends RecipeName {
   readonly name: string;
-  readonly kind: UploadKind;
+  readonly kind: FileKind;
   readonly mimeType: string;
   /** As announced; undefined where it is not. */
   readonly length: number | undefined;

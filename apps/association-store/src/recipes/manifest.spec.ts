@@ -237,6 +237,21 @@ describe('the manifest of a recipe', () => {
     ]);
   });
 
+  it("has an uploaded ticket in the place of the hub's, and beside one that the document links", () => {
+    const uploads = [upload('a.PDF', 'ticket'), upload('b.pdf', 'ticket'), upload('setup.xml', 'recipe')];
+    expect(manifest({}, uploads).map(({ name, kind, url }) => [name, kind, url])).toEqual([
+      ['Recipe.json', 'recipe', `https://hub.example/recipe/${RECIPE_ID}.json`],
+      ['Ticket.pdf', 'ticket', upload('a.PDF').url],
+      ['b.pdf', 'ticket', upload('b.pdf').url],
+      ['setup.xml', 'recipe', upload('setup.xml').url],
+    ]);
+    const linked = manifest({ humanReadable: 'https://pdf.example/7' }, uploads);
+    expect(linked.slice(1, 3).map(({ name, url }) => [name, url])).toEqual([
+      ['Ticket.pdf', 'https://pdf.example/7'],
+      ['a.PDF', upload('a.PDF').url],
+    ]);
+  });
+
   it("keeps an address of the hub's own that names nothing, with its fault", () => {
     const url = `https://hub.example/api/v2/recipe/${RECIPE_ID}/files/gone.dst`;
     const view = { code: 'Front', productionReady: true, production: url, previewPng: '//hub.example/x.png' };

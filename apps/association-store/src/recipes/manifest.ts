@@ -107,7 +107,8 @@ function placeOf({ url, fault }: Address): Pick<Place, 'url' | 'fault'> {
 
 /**
  * The manifest: what the document lists, each address of the hub's own replaced by what is meant by it, and the other
- * uploads behind them. An upload that the document names goes out once, as what the document says it is.
+ * uploads behind them. An upload that the document names goes out once, as what the document says it is, and an uploaded
+ * ticket in the place of the one that the hub draws.
  */
 export function withUploads(
   listed: readonly ListedFile[],
@@ -115,6 +116,7 @@ export function withUploads(
   { recipeId, publicUrl }: { readonly recipeId: string; readonly publicUrl: URL },
 ): ManifestFile[] {
   const used = new Set<ManifestFile>();
+  const drawn = recipeUrl(publicUrl, recipeId, 'pdf');
   const files = listed.flatMap(({ elsewhere = [], ...file }): ManifestFile[] => {
     if (file.fault !== 'hub-address') return [file];
     for (const { name, mimeType, url, fault } of [file, ...elsewhere]) {
@@ -131,7 +133,15 @@ export function withUploads(
     );
     return isOfTheSet ? [] : [file];
   });
-  return [...files, ...uploads.filter((upload) => !used.has(upload))];
+  const others = uploads.filter((upload) => !used.has(upload));
+  const ticket = others.find(({ kind }) => kind === 'ticket');
+  const place = files.findIndex(({ kind, url }) => kind === 'ticket' && url === drawn);
+  if (ticket === undefined || place === -1) return [...files, ...others];
+  const type = TYPE.exec(ticket.name)?.[1]?.toLowerCase() ?? fileTypeOf(ticket.mimeType);
+  return [
+    ...files.with(place, { ...ticket, name: `Ticket.${type}` }),
+    ...others.filter((upload) => upload !== ticket),
+  ];
 }
 
 /** The uploaded preview of a view, in the type that an address ends in. */

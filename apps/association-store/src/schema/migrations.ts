@@ -219,6 +219,16 @@ const ListRecipes = migration(
   `,
 );
 
+const UploadAnyKind = migration(
+  'UploadAnyKind1763700000008',
+  `
+  ALTER TABLE ${SCHEMA}.recipe_files
+    DROP CONSTRAINT recipe_files_kind_check,
+    ADD CONSTRAINT recipe_files_kind_check
+      CHECK (kind IN ('recipe', 'ticket', 'production', 'preview', 'attachment'));
+  `,
+);
+
 /** Oldest first. */
 export const migrations: readonly MigrationClass[] = [
   CreateOrders,
@@ -229,4 +239,5 @@ export const migrations: readonly MigrationClass[] = [
   TakeTurns,
   CreateFiles,
   ListRecipes,
+  UploadAnyKind,
 ];

@@ -105,6 +105,27 @@ describe('the file set', () => {
     expect(OfferedFile.safeParse(files.at(-1)).success).toBe(true);
   });
 
+  it('takes an upload of the kind of a document or a ticket for the upload that it is', () => {
+    const given = recipe('A');
+    const uploads = (['recipe', 'ticket'] as const).map((kind, n) => ({
+      name: `own-${kind}.pdf`,
+      kind,
+      mimeType: 'application/pdf',
+      url: `https://hub.example/api/v2/recipe/A/files/own-${kind}.pdf`,
+      sizeBytes: 3,
+      sha256: String(n).repeat(64),
+    }));
+    const { files } = recipeFileSet({ ...given, files: [...given.files, ...uploads] }, everything);
+    expect(files.map(({ name, kind, source }) => [name, kind, source.kind === 'hub' && source.path])).toEqual(
+      [
+        ['A-Recipe.json', 'recipe', '/internal/recipes/demo/A/1'],
+        ['A-Production-Front.dst', 'production', false],
+        ['A-own-recipe.pdf', 'recipe', `/internal/contents/demo/${'0'.repeat(64)}`],
+        ['A-own-ticket.pdf', 'ticket', `/internal/contents/demo/${'1'.repeat(64)}`],
+      ],
+    );
+  });
+
   it('keeps what cannot be delivered, with its fault', () => {
     const given = recipe('A');
     const { name, url } = given.files[1]!;

@@ -93,7 +93,7 @@ function sourceOf(
 ): FileSource {
   const { tenant, recipeId, version, files } = recipe;
   if (fault !== undefined) return { kind: 'url', url, fault };
-  if (kind === 'recipe') {
+  if (kind === 'recipe' && url === documentUrl(files)) {
     if (sha256 === null) throw new TypeError('a recipe document without its hash');
     const path = `/internal/recipes/${tenant}/${encodeURIComponent(recipeId)}/${String(version)}`;
     return { kind: 'hub', path, sha256 };
@@ -116,7 +116,12 @@ function withTicket(files: readonly ManifestFile[]): readonly ManifestFile[] {
   );
 }
 
+/** It stands first; an upload may be of its kind. */
+function documentUrl(files: readonly ManifestFile[]): string | undefined {
+  return files.find(({ kind }) => kind === 'recipe')?.url;
+}
+
 /** Where the hub serves the ticket that it draws: beside the document. A recipe with a PDF of its own links another one. */
 function ownTicketUrl(files: readonly ManifestFile[]): string | undefined {
-  return files.find(({ kind }) => kind === 'recipe')?.url.replace(/\.json$/, '.pdf');
+  return documentUrl(files)?.replace(/\.json$/, '.pdf');
 }

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 
 import { FileSource } from '../events/delivery-requested.v1.js';
+import { FileKind } from '../file-manifest.js';
 import { Channel, ForeignId, Instant, RecipeId, Sha256 } from '../identifiers.js';
 
 import { QueryFlag, pageOf, paging } from './paging.http.js';
@@ -48,18 +49,18 @@ export type PreviewType = z.infer<typeof PreviewType>;
 export const PreviewPlace = z.object({ source: FileSource });
 export type PreviewPlace = z.infer<typeof PreviewPlace>;
 
-/** Kinds of files that are uploaded; documents and tickets are the hub's own. */
-export const UPLOAD_KINDS = ['production', 'preview', 'attachment'] as const;
-export const UploadKind = z.enum(UPLOAD_KINDS);
-export type UploadKind = z.infer<typeof UploadKind>;
-
 /** Most uploaded files of one recipe. */
 export const MAX_UPLOADS = 100;
 /** As long as the names of deliveries. Source: wire/drive.md 3.3. */
 const MAX_UPLOAD_NAME_BYTES = 180;
 
 /** `PUT /api/v2/recipe/{id}/files/{name}`. */
-export const UploadQuery = z.strictObject({ kind: UploadKind.default('attachment') });
+export const UploadQuery = z.strictObject({
+  kind: FileKind.default('attachment').describe(
+    'What the file is to the integrations that include kinds of files. A ticket takes the place of the one that the hub ' +
+      'draws; the document of the recipe stays what it is.',
+  ),
+});
 
 /**
  * A file name as people give them, in any script: one that no file system takes for something else and that reads as
