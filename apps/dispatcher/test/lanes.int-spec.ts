@@ -137,6 +137,28 @@ describe('the life of a delivery', () => {
     ]);
   });
 
+  it('tells the next attempt what the ones before have noted', async () => {
+    await bench.integration();
+    await bench.say('order.submitted', v(1));
+    const [first] = await bench.pump();
+    expect(first).not.toHaveProperty('notes');
+    const notes = (offer: DeliveryRequestedV1, values: Record<string, string>) => ({
+      ...progress(offer, []),
+      notes: values,
+    });
+    await bench.report(
+      started(first!),
+      notes(first!, { a: '1', b: '1' }),
+      notes(first!, { b: '2' }),
+      failed(first!, 'DEFERRED'),
+    );
+    const [second] = await bench.pump();
+    expect(second).toMatchObject({ attempt: 2, notes: { a: '1', b: '2' } });
+    await bench.report(started(second!), notes(second!, { c: '3' }));
+    await bench.report(failed(second!, 'DEFERRED'));
+    expect(await bench.pump()).toMatchObject([{ attempt: 3, notes: { a: '1', b: '2', c: '3' } }]);
+  });
+
   it.each([
     ['the whole set to the place that a newer version leads to', 2, 0],
     ['what is missing where a newer version leads to the same place', 1, 1],

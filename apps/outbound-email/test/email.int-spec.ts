@@ -302,25 +302,74 @@ describe('the e-mail destination', () => {
     expect(server.mails).toEqual([]);
   });
 
-  it('names each refused recipient in the receipt, and the others have the mail', async () => {
-    server.faults = {
-      refuseRecipients: {
-        'gone@factory.example': refusal(550, '5.1.1 no such user'),
-        'full@factory.example': refusal(452, '4.2.2 mailbox full'),
-      },
-    };
-    const to = 'a@factory.example,gone@factory.example,full@factory.example';
+  it('names each recipient that is refused for good in the receipt, and the others have the mail', async () => {
+    server.faults = { refuseRecipients: { 'gone@factory.example': refusal(550, '5.1.1 no such user') } };
     const { receipts, error } = await run([aDeliveryFile('a.txt', Buffer.from('a'))], {
-      settings: { ...SETTINGS, to },
+      settings: { ...SETTINGS, to: 'a@factory.example,gone@factory.example' },
     });
     expect(error).toBeUndefined();
     expect(server.mails.map(({ recipients }) => recipients)).toEqual([['a@factory.example']]);
     expect(receipts).toMatchObject([
       {
         location: 'mailto:a@factory.example',
+        details: { 'refused gone@factory.example': 'for good, the mail server answered 550' },
+      },
+    ]);
+  });
+
+  /** As the worker does: what an attempt notes, the next one knows. */
+  async function retry(
+    fields: Partial<Delivery<EmailSettings>>,
+    refuseRecipients: Record<string, { code: number; text: string }>,
+  ): Promise<AttemptResult> {
+    server.faults = { refuseRecipients };
+    const to = 'a@factory.example, gone@factory.example, late@factory.example';
+    const settings = { ...SETTINGS, to };
+    const delivery = aDelivery(settings, [aDeliveryFile('a.txt', Buffer.from('a'))], { ...fields, notes });
+    const note = async (more: Readonly<Record<string, string>>): Promise<void> =>
+      void (notes = { ...notes, ...more });
+    return await attempt(destination, delivery, { note });
+  }
+  let notes: Readonly<Record<string, string>> = {};
+  const GONE = refusal(550, '5.1.1 no such user');
+  const LATE = refusal(451, '4.7.1 greylisted');
+
+  it('tries again for those alone that were put off, with the same mail', async () => {
+    notes = {};
+    const deliveryId = randomUUID();
+    const first = await retry({ deliveryId }, { 'gone@factory.example': GONE, 'late@factory.example': LATE });
+    expect(first).toMatchObject({ receipts: [], error: { code: 'DEFERRED', retryable: true } });
+    expect((first.error as Error).message).toMatch(/puts off recipient 3 of 3/);
+    expect((first.error as Error).message).not.toContain('@');
+    expect(notes).toEqual({ 'a@factory.example': '250', 'gone@factory.example': '550' });
+    const again = await retry({ deliveryId, attempt: 2 }, { 'late@factory.example': LATE });
+    expect(again).toMatchObject({ receipts: [], error: { code: 'DEFERRED' } });
+    const last = await retry({ deliveryId, attempt: 3 }, {});
+    expect(last.error).toBeUndefined();
+    expect(last.receipts).toMatchObject([
+      {
+        location: 'mailto:a@factory.example,late@factory.example',
+        details: { 'refused gone@factory.example': 'for good, the mail server answered 550' },
+      },
+    ]);
+    expect(server.mails.map(({ recipients }) => recipients)).toEqual([
+      ['a@factory.example'],
+      ['late@factory.example'],
+    ]);
+    expect(new Set(server.mails.map(({ messageId }) => messageId)).size).toBe(1);
+  });
+
+  it('has succeeded where all that is left is refused for good', async () => {
+    notes = {};
+    await retry({}, { 'gone@factory.example': GONE, 'late@factory.example': LATE });
+    const last = await retry({ attempt: 2 }, { 'late@factory.example': GONE });
+    expect(last.error).toBeUndefined();
+    expect(last.receipts).toMatchObject([
+      {
+        location: 'mailto:a@factory.example',
         details: {
           'refused gone@factory.example': 'for good, the mail server answered 550',
-          'refused full@factory.example': 'for now, the mail server answered 452',
+          'refused late@factory.example': 'for good, the mail server answered 550',
         },
       },
     ]);

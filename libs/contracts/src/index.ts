@@ -39,6 +39,7 @@ export {
 } from './lib/events/delivery-finished.v1.js';
 export {
   DELIVERY_REQUESTED,
+  DeliveryNotes,
   DeliveryRequestedV1,
   FileSource,
   MAX_INLINE_CHARACTERS,

@@ -1,6 +1,12 @@
 import { Inject, Injectable } from '@nestjs/common';
 
-import type { BegunWrite, DeliveryAttemptedV1, DeliveryCode, Receipt } from '@heddle/contracts';
+import type {
+  BegunWrite,
+  DeliveryAttemptedV1,
+  DeliveryCode,
+  DeliveryNotes,
+  Receipt,
+} from '@heddle/contracts';
 import type { EventBatch } from '@heddle/messaging';
 import { enqueue, inTransaction, movePositions, query } from '@heddle/persistence';
 import type { DataSource, Tx } from '@heddle/persistence';
@@ -61,6 +67,7 @@ class Tally {
   readonly receipts = new Map<string, Receipt | null>();
   readonly newReceipts = new Set<string>();
   readonly begun: BegunWrite[] = [];
+  readonly notes: Record<string, string> = {};
   offerId: string | null;
   step: NextStep | undefined;
   lastFinishedAt: Date | undefined;
@@ -84,6 +91,10 @@ class Tally {
 
   begin(writes: readonly BegunWrite[] = []): void {
     this.begun.push(...writes);
+  }
+
+  note(notes: DeliveryNotes = {}): void {
+    Object.assign(this.notes, notes);
   }
 
   get isComplete(): boolean {
@@ -153,6 +164,7 @@ export class ReportRepository {
           tally.add(report.receipts);
           if (report.phase === 'progress') tally.begin(report.begun);
         }
+        if (report.phase === 'progress') tally.note(report.notes);
         if (report.phase !== 'finished') continue;
         const end = endedBy(report);
         ended.push(end);
@@ -239,6 +251,7 @@ export class ReportRepository {
   ): Promise<{ readonly told: readonly Ended[]; readonly listed: ReadonlySet<string> }> {
     saveReceipts(tx, tallies);
     saveBegun(tx, tallies);
+    saveNotes(tx, tallies);
     const ending = endOffers(tx, ended);
     const moved = tallies.filter(({ step }) => step !== undefined);
     moveDeliveries(tx, moved);
@@ -510,6 +523,18 @@ function saveBegun(tx: Tx, tallies: readonly Tally[]): void {
      FROM (SELECT delivery_id, name, array_agg(sha256) AS begun
            FROM json_to_recordset($1) AS r (delivery_id uuid, name text, sha256 text) GROUP BY 1, 2) c
      WHERE f.delivery_id = c.delivery_id AND f.name = c.name AND NOT f.begun @> c.begun`,
+    [JSON.stringify(rows)],
+  );
+}
+
+function saveNotes(tx: Tx, tallies: readonly Tally[]): void {
+  const rows = tallies
+    .filter(({ notes }) => Object.keys(notes).length > 0)
+    .map(({ row, notes }) => ({ delivery_id: row.deliveryId, notes }));
+  if (rows.length === 0) return;
+  tx.post(
+    `UPDATE dispatcher.deliveries d SET notes = d.notes || c.notes
+     FROM json_to_recordset($1) AS c (delivery_id uuid, notes jsonb) WHERE d.delivery_id = c.delivery_id`,
     [JSON.stringify(rows)],
   );
 }

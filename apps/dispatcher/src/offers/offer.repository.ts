@@ -9,7 +9,7 @@ import {
   RecipeSavedV1,
   deliveryRequestedTopic,
 } from '@heddle/contracts';
-import type { DestinationKind, OfferedFile, Receipt } from '@heddle/contracts';
+import type { DeliveryNotes, DestinationKind, OfferedFile, Receipt } from '@heddle/contracts';
 import { enqueue, execute, inTransaction, query } from '@heddle/persistence';
 import type { DataSource, OutboxRow, Tx } from '@heddle/persistence';
 import { LOGGER, childOf, describeError, newId } from '@heddle/platform';
@@ -59,6 +59,7 @@ interface ClaimedRow extends DeliveryFacts {
   readonly frozen: boolean;
   readonly onlyMissing: boolean;
   readonly missing: readonly string[];
+  readonly notes: DeliveryNotes;
   readonly earlierOfferIds: readonly string[];
 }
 
@@ -308,6 +309,7 @@ export class OfferRepository {
       recipeIds: delivery.recipeIds,
       sealedSettings,
       files,
+      ...(Object.keys(delivery.notes).length > 0 && { notes: delivery.notes }),
       earlierOfferIds: delivery.earlierOfferIds,
       leaseMs: Math.floor(this.policy.silenceMs * LEASE_SHARE),
       acceptedAt: delivery.acceptedAt.toISOString(),
@@ -454,7 +456,7 @@ async function claim(
      FROM json_to_recordset($1) AS b (integration_id uuid, budget integer)
      CROSS JOIN LATERAL (
        SELECT ${DELIVERY_FACTS}, d.attempts, d.frozen_at IS NOT NULL AS frozen, d.only_missing AS "onlyMissing",
-              d.missing
+              d.missing, d.notes
        FROM dispatcher.deliveries d
        WHERE d.integration_id = b.integration_id AND d.state = 'ready'
        ORDER BY d.delivery_id LIMIT b.budget FOR UPDATE SKIP LOCKED) d`,

@@ -9,6 +9,7 @@ import { CreateTests } from './create-tests.js';
 import { CreateTriggers } from './create-triggers.js';
 import { PositionsPerCluster } from './positions-per-cluster.js';
 import { RememberBegunWrites } from './remember-begun-writes.js';
+import { RememberNotes } from './remember-notes.js';
 import { RememberTargets } from './remember-targets.js';
 
 /** Oldest first. */
@@ -23,4 +24,5 @@ export const dispatcherMigrations: readonly MigrationClass[] = [
   CreateBulks,
   CreateNotices,
   RememberTargets,
+  RememberNotes,
 ];

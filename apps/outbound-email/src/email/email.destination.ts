@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 
 import { Notification, addressesOf } from '@heddle/contracts';
-import type { EmailSettings, Receipt } from '@heddle/contracts';
+import type { DeliveryNotes, EmailSettings, Receipt } from '@heddle/contracts';
 import { DestinationError } from '@heddle/destination-kit';
 import type {
   CollectedFile,
@@ -17,8 +17,9 @@ import { notificationMail } from '../notifications/notification-mail.js';
 import { deliveryMail } from './delivery-mail.js';
 import { attachableBytes, messageOf } from './message.js';
 import type { Message } from './message.js';
-import type { RefusedRecipient, SmtpClient } from './smtp.client.js';
-import { toDestinationError } from './smtp.error.js';
+import type { SmtpClient } from './smtp.client.js';
+import { allRefusedBy, toDestinationError } from './smtp.error.js';
+import type { RefusedRecipient } from './smtp.error.js';
 
 type EmailDelivery = Delivery<EmailSettings>;
 
@@ -71,19 +72,18 @@ export class EmailDestination implements Destination<EmailSettings> {
     for (const { file } of collected) {
       if (!file) throw new DestinationError('TOO_LARGE', 'reading the notification');
       const notification = await notificationOf(file);
-      const to = recipientsOf(delivery.settings);
       const message = messageOf({
         messageId: this.idOf(delivery.deliveryId),
         thread: undefined,
         from: this.options.from,
-        to,
+        to: recipientsOf(delivery.settings),
         text: notificationMail(
           notification,
           (deliveryId) => `${this.options.publicUrl}/api/v2/deliveries/${deliveryId}`,
         ),
         files: [],
       });
-      const sent = await this.send(message, to, context);
+      const sent = await this.sendToAll(delivery, message, context);
       yield this.receiptOf(file.name, file, { delivery, ...sent }, 'body');
     }
   }
@@ -99,7 +99,7 @@ export class EmailDestination implements Destination<EmailSettings> {
     const attached = fitting(collected, this.roomOf(delivery, links, maxBytes));
     const message = this.messageOf(delivery, links, { collected, attached });
     try {
-      return { attached, ...(await this.send(message, recipientsOf(delivery.settings), context)) };
+      return { attached, ...(await this.sendToAll(delivery, message, context)) };
     } catch (error) {
       if (!(error instanceof DestinationError) || error.code !== 'TOO_LARGE') throw error;
       // The server takes less than it did when the set was collected: then more of it is linked.
@@ -149,7 +149,61 @@ export class EmailDestination implements Destination<EmailSettings> {
     });
   }
 
-  private async send(message: Message, to: readonly string[], context: DeliveryContext): Promise<Sent> {
+  /**
+   * Sends the mail to whom no earlier attempt has settled. Who is put off is tried again, alone: the others have the
+   * mail, or are refused for good, which is noted first.
+   *
+   * @returns what has become of each recipient, on whichever attempt.
+   */
+  private async sendToAll(
+    { settings, notes }: EmailDelivery,
+    message: Message,
+    context: DeliveryContext,
+  ): Promise<Sent> {
+    const to = recipientsOf(settings);
+    const replies = new Map(Object.entries(notes).map(([address, reply]) => [address, Number(reply)]));
+    const open = to.filter((address) => !replies.has(address));
+    const refused = open.length === 0 ? [] : await this.sendTo(open, message, context, replies.size > 0);
+    for (const address of open) replies.set(address, TAKEN);
+    for (const { address, replyCode } of refused) replies.set(address, replyCode);
+
+    const replyTo = (address: string): number => replies.get(address) ?? 0;
+    const putOff = to.filter((address) => replyTo(address) !== TAKEN && replyTo(address) < 500);
+    if (putOff.length > 0) {
+      for (const address of putOff) replies.delete(address);
+      const settled = [...replies].map(([address, reply]) => [address, String(reply)]);
+      await context.note(Object.fromEntries(settled) as DeliveryNotes);
+      throw deferred(to, putOff);
+    }
+    return {
+      reached: to.filter((address) => replyTo(address) === TAKEN),
+      refused: to.flatMap((address) =>
+        replyTo(address) === TAKEN ? [] : { address, replyCode: replyTo(address) },
+      ),
+    };
+  }
+
+  /** @param isContinued somebody has the mail: that all others are refused is an answer, and no failure of the mail. */
+  private async sendTo(
+    open: readonly string[],
+    message: Message,
+    context: DeliveryContext,
+    isContinued: boolean,
+  ): Promise<readonly RefusedRecipient[]> {
+    try {
+      return await this.send(message, open, context);
+    } catch (error) {
+      const refused = error instanceof DestinationError ? allRefusedBy(error.cause) : [];
+      if (!isContinued || refused.length === 0) throw error;
+      return refused;
+    }
+  }
+
+  private async send(
+    message: Message,
+    to: readonly string[],
+    context: DeliveryContext,
+  ): Promise<readonly RefusedRecipient[]> {
     let failure: unknown;
     // What makes a mail of it is its end, so that is what the lease is for.
     async function* whole(): AsyncGenerator<Uint8Array, void> {
@@ -170,8 +224,7 @@ export class EmailDestination implements Destination<EmailSettings> {
         { from: this.options.from.address, to, sizeBytes, open },
         signal,
       );
-      const isRefused = new Set(refused.map(({ address }) => address));
-      return { refused, reached: to.filter((address) => !isRefused.has(address)) };
+      return refused;
     } catch (error) {
       if (signal.aborted) throw signal.reason;
       throw toDestinationError(isStreamFault(error) ? (failure ?? error) : error, PLACE);
@@ -204,6 +257,18 @@ export class EmailDestination implements Destination<EmailSettings> {
   private idOf(uuid: string): string {
     return `<${uuid}@${this.options.from.address.split('@').at(-1) ?? ''}>`;
   }
+}
+
+/** Reply that a recipient of a mail was accepted with. Source: RFC 5321, 4.2.3. */
+const TAKEN = 250;
+
+/** Recipients are named by their place in the list: a log is no place for an address. */
+function deferred(to: readonly string[], putOff: readonly string[]): DestinationError {
+  const places = putOff.map((address) => to.indexOf(address) + 1).join(', ');
+  return new DestinationError(
+    'DEFERRED',
+    `${PLACE}: the mail server puts off recipient ${places} of ${String(to.length)}; no other is sent the mail again`,
+  );
 }
 
 interface Sent {

@@ -8,7 +8,7 @@ import type { SmtpServer } from '../config.js';
 
 import { SmtpFault } from './smtp.client.js';
 import type { OutgoingMail, SentMail, SmtpClient } from './smtp.client.js';
-import { isConnectionLoss, replyCodeOf } from './smtp.error.js';
+import { isConnectionLoss, refusalsOf } from './smtp.error.js';
 import { SmtpPool } from './smtp-pool.js';
 
 export interface NodemailerOptions {
@@ -189,7 +189,7 @@ class Connection {
         socket.removeListener('timeout', silent);
         socket.setTimeout(timeouts.silenceTimeoutMs);
         if (!error) {
-          resolve({ refused: refusedOf(info.rejectedErrors) });
+          resolve({ refused: refusalsOf(info.rejectedErrors) });
           return;
         }
         message.destroy();
@@ -219,11 +219,4 @@ function logIn(smtp: SMTPConnection, { user, password }: { user: string; passwor
   return new Promise((resolve, reject) => {
     smtp.login({ credentials: { user, pass: password } }, (error) => (error ? reject(error) : resolve()));
   });
-}
-
-function refusedOf(errors: readonly Error[] = []): SentMail['refused'] {
-  return errors.map((error) => ({
-    address: 'recipient' in error && typeof error.recipient === 'string' ? error.recipient : '',
-    replyCode: replyCodeOf(error) ?? 0,
-  }));
 }

@@ -1,5 +1,7 @@
 import type { Readable } from 'node:stream';
 
+import type { RefusedRecipient } from './smtp.error.js';
+
 /** One mail on its way to the server. */
 export interface OutgoingMail {
   readonly from: string;
@@ -8,12 +10,6 @@ export interface OutgoingMail {
   readonly sizeBytes: number;
   /** Opens the message from its start. An error of the stream keeps the mail from going out. */
   open(): Readable;
-}
-
-export interface RefusedRecipient {
-  readonly address: string;
-  /** Reply of the server. Source: RFC 5321, 4.2.1: 4yz for now, 5yz for good. */
-  readonly replyCode: number;
 }
 
 export interface SentMail {

@@ -79,6 +79,28 @@ export function toDestinationError(error: unknown, place: string): DestinationEr
   return new DestinationError(code, why === undefined ? place : `${place}: ${why}`, { cause: error });
 }
 
+/** One recipient that the server has refused. */
+export interface RefusedRecipient {
+  readonly address: string;
+  /** Reply of the server. Source: RFC 5321, 4.2.1: 4yz for now, 5yz for good. */
+  readonly replyCode: number;
+}
+
+export function refusalsOf(errors: unknown): readonly RefusedRecipient[] {
+  if (!Array.isArray(errors)) return [];
+  return errors
+    .filter((error) => Error.isError(error))
+    .map((error) => ({
+      address: 'recipient' in error && typeof error.recipient === 'string' ? error.recipient : '',
+      replyCode: replyCodeOf(error) ?? 0,
+    }));
+}
+
+/** Each of the recipients, where all of them were refused and nothing was sent. */
+export function allRefusedBy(error: unknown): readonly RefusedRecipient[] {
+  return refusalsOf(Error.isError(error) ? (error as Refusal).rejectedErrors : undefined);
+}
+
 const REASONS: Readonly<Partial<Record<DestinationErrorCode, string>>> = {
   ACCESS_DENIED: 'the mail server refuses our login or our sender address',
   REJECTED: 'the mail server refuses the mail for good',

@@ -8,6 +8,7 @@ const WORDS: Readonly<Record<DeliveryCode, string>> = {
   ACCESS_DENIED: 'the destination refuses our credentials or rights',
   ADDRESS_REFUSED: 'the address is private or not allowed',
   ALREADY_EXISTS: 'a file of that name is there already and must not be replaced',
+  DEFERRED: 'some recipients were put off, the others have the mail',
   GONE: 'the destination says that it does not exist any more',
   HOST_KEY_MISMATCH: 'the server shows another key than the one that was agreed on',
   INVALID_SETTINGS: 'the settings of the integration cannot be used',

@@ -125,6 +125,7 @@ async function deliver(
         trigger: 'order.submitted',
         attempt: 1,
         recipeIds: [],
+        notes: {},
         offered: files.map(({ name, mimeType }) => ({ name, kind: 'attachment', mimeType })),
         collect: async () => [],
         linkTo: async (name) => `https://hub.example/files/token/${name}`,
@@ -137,7 +138,12 @@ async function deliver(
           }),
         },
       },
-      { signal: new AbortController().signal, assertLeased: () => undefined, begin: () => Promise.resolve() },
+      {
+        signal: new AbortController().signal,
+        assertLeased: () => undefined,
+        begin: () => Promise.resolve(),
+        note: () => Promise.resolve(),
+      },
     );
     for await (const receipt of attempt) receipts.push(receipt);
     return { receipts };

@@ -1,4 +1,5 @@
 import type {
+  DeliveryNotes,
   DeliveryRequestedV1,
   DestinationKind,
   OfferedFileKind,
@@ -63,6 +64,8 @@ export interface Delivery<TSettings> extends DeliveryBase<TSettings> {
   /** Missing for the recipe feed. */
   readonly order?: DeliveryOrder;
   readonly recipeIds: readonly string[];
+  /** What earlier offers of this delivery have noted. They stand where the settings have changed since. */
+  readonly notes: DeliveryNotes;
   /** Every file that has no receipt yet, in the order of the set, whether it can be fetched or not. */
   readonly offered: readonly OfferedName[];
   /**
@@ -110,6 +113,8 @@ export interface DeliveryContext {
    * the first byte: should the answer be lost, a later offer knows by `isBegun` whose bytes it finds there.
    */
   begin(file: DeliveryFile): Promise<void>;
+  /** Resolves when later offers of this delivery will know it, by `Delivery.notes`. */
+  note(notes: DeliveryNotes): Promise<void>;
 }
 
 /** What every outbound worker implements. `destination-testing` holds its conformance suite. */

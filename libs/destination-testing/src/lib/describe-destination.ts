@@ -86,6 +86,7 @@ export function aDelivery<TSettings>(
       items: [{ itemId: '1', recipeId: 'DRIVE-001', itemQuantity: 2 }],
     },
     recipeIds: ['DRIVE-001'],
+    notes: {},
     offered,
     files: inTurn(files),
     collect: async (maxBytes) => {
@@ -142,6 +143,7 @@ export async function attempt<TSettings>(
     signal: new AbortController().signal,
     assertLeased: () => undefined,
     begin: () => Promise.resolve(),
+    note: () => Promise.resolve(),
     ...context,
   };
   try {

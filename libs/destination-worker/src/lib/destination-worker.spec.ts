@@ -750,6 +750,24 @@ describe('an outbound worker', () => {
     expect(begun).toEqual([true, false, false]);
   });
 
+  it('has it on record what an attempt notes before that goes on, and knows what earlier ones noted', async () => {
+    const { destination, publisher, take } = aWorker({ progressIntervalMs: 5_000 });
+    destination.behave = async function* (delivery, context) {
+      await context.note({ 'b@factory.example': '550' });
+      const { offerId } = delivery;
+      expect(publisher.reports).toContainEqual(
+        expect.objectContaining({ phase: 'progress', offerId, notes: { 'b@factory.example': '550' } }),
+      );
+      yield* destination.takeAll(delivery, context);
+    };
+
+    await take(anOffer({ notes: { 'a@factory.example': '250' } }));
+    await take(anOffer());
+
+    await soon(() => expect(publisher.phases.filter((phase) => phase === 'succeeded')).toHaveLength(2));
+    expect(destination.seen.map(({ notes }) => notes)).toEqual([{ 'a@factory.example': '250' }, {}]);
+  });
+
   it('begins no write that cannot be put on record, and gives the attempt back', async () => {
     const { destination, publisher, take } = aWorker();
     destination.behave = async function* (delivery, context) {

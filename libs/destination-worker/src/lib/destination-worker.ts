@@ -1,7 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { DELIVERY_ATTEMPTED, DeliveryAttemptedV1, RETRYABLE, TOPIC } from '@heddle/contracts';
-import type { AttemptOutcome, BegunWrite, DeliveryRequestedV1, FileFault } from '@heddle/contracts';
+import type {
+  AttemptOutcome,
+  BegunWrite,
+  DeliveryNotes,
+  DeliveryRequestedV1,
+  FileFault,
+} from '@heddle/contracts';
 import { DestinationError } from '@heddle/destination-kit';
 import type { Delivery, Destination } from '@heddle/destination-kit';
 import type { BatchResult, EventBatch, OutgoingEvent, PublishResult, ReceivedEvent } from '@heddle/messaging';
@@ -61,6 +67,7 @@ type Report =
       readonly phase: 'progress';
       readonly receipts: Attempt['receipts'];
       readonly begun?: readonly BegunWrite[];
+      readonly notes?: DeliveryNotes;
     }
   | ({ readonly phase: 'finished'; readonly durationMs: number } & Result);
 
@@ -344,7 +351,8 @@ export class DestinationWorker<TSettings> {
       for await (const receipt of destination.deliver(delivery, {
         signal,
         assertLeased: () => attempt.assertLeased(),
-        begin: ({ name, sha256 }) => this.begin(attempt, { name, sha256 }),
+        begin: ({ name, sha256 }) => this.record(attempt, { begun: [{ name, sha256 }] }),
+        note: (notes) => this.record(attempt, { notes }),
       })) {
         attempt.receipts.push(receipt);
         attempt.unreported.push(receipt);
@@ -367,7 +375,7 @@ export class DestinationWorker<TSettings> {
     { files, collect }: Pick<Delivery<TSettings>, 'files' | 'collect'>,
   ): Delivery<TSettings> {
     const { deliveryId, offerId, earlierOfferIds, tenant, channel, integrationId } = offer;
-    const { trigger, attempt, order, recipeIds } = offer;
+    const { trigger, attempt, order, recipeIds, notes = {} } = offer;
     return {
       deliveryId,
       offerId,
@@ -380,6 +388,7 @@ export class DestinationWorker<TSettings> {
       attempt,
       ...(order !== undefined && { order }),
       recipeIds,
+      notes,
       offered: offer.files.map(({ name, kind, mimeType }) => ({ name, kind, mimeType })),
       files,
       collect,
@@ -391,10 +400,13 @@ export class DestinationWorker<TSettings> {
     };
   }
 
-  /** What cannot be put on record is not begun: the attempt is given back. */
-  private async begin(attempt: Attempt, write: BegunWrite): Promise<void> {
+  /** What cannot be put on record does not go on: the attempt is given back. */
+  private async record(
+    attempt: Attempt,
+    what: { readonly begun: readonly BegunWrite[] } | { readonly notes: DeliveryNotes },
+  ): Promise<void> {
     const sentAt = performance.now();
-    const report = this.reportOf(attempt, { phase: 'progress', receipts: [], begun: [write] });
+    const report = this.reportOf(attempt, { phase: 'progress', receipts: [], ...what });
     const [result] = await this.options.publisher.publish([report], { deadlineMs: REPORT_DEADLINE_MS });
     if (result?.ok === true) attempt.reported(sentAt);
     else attempt.abort('lease');

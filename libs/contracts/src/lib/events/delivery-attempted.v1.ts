@@ -4,6 +4,8 @@ import { DeliveryCode } from '../delivery-codes.js';
 import { FileName } from '../file-name.js';
 import { Instant, Sha256, Tenant } from '../identifiers.js';
 
+import { DeliveryNotes } from './delivery-requested.v1.js';
+
 /** Proof that one file arrived. Shown to the tenant, so it holds no credential. */
 export const Receipt = z.object({
   name: FileName,
@@ -60,6 +62,8 @@ export const DeliveryAttemptedV1 = z.discriminatedUnion('phase', [
     receipts: z.array(Receipt),
     /** Acknowledged before the first of these bytes goes out, so that a later attempt knows them for its own. */
     begun: z.array(BegunWrite).optional(),
+    /** Added to those of earlier offers; a name that is there takes the new value. */
+    notes: DeliveryNotes.optional(),
   }),
   z.object({
     phase: z.literal('finished'),

@@ -42,6 +42,10 @@ export const OfferedFile = z.object({
 });
 export type OfferedFile = z.infer<typeof OfferedFile>;
 
+/** What a destination wants to know again on a later attempt: its own names and values. No secrets. */
+export const DeliveryNotes = z.record(z.string().min(1).max(512), z.string().max(512));
+export type DeliveryNotes = z.infer<typeof DeliveryNotes>;
+
 /**
  * Offers the worker of one destination one attempt at one delivery.
  *
@@ -87,6 +91,8 @@ export const DeliveryRequestedV1 = z.object({
   sealedSettings: z.string(),
   /** The files that have no receipt yet. */
   files: z.array(OfferedFile).min(1),
+  /** What earlier offers of this delivery have noted, whatever the integration's settings were then. */
+  notes: DeliveryNotes.optional(),
   /** Earlier offers of this delivery and its lane: what they left under temporary names is removed. */
   earlierOfferIds: z.array(z.uuid()),
   /**
