@@ -525,15 +525,19 @@ describe('waiting for a recipe', () => {
     await bench.integration();
     await bench.say('order.submitted', v(1, { waiting: ['LATE'] }));
     await execute(bench.dataSource, `UPDATE dispatcher.deliveries SET wait_until = now() - interval '1 s'`);
+    const [first] = await bench.pump();
+    expect(first).toMatchObject({ missingRecipeIds: ['LATE'], recipeIds: expect.arrayContaining(['LATE']) });
+    expect(first!.files).toHaveLength(3);
+    await bench.report(failed(first!, 'UNAVAILABLE'));
     const [offer] = await bench.pump();
-    expect(offer!.files).toHaveLength(3);
+    expect(offer?.missingRecipeIds).toEqual(['LATE']);
     await bench.report(done(offer!));
     expect(await bench.takeFinished()).toMatchObject([
       {
         topic: 'delivery.failed',
         code: 'SOURCE_UNAVAILABLE',
         message: expect.stringContaining('LATE'),
-        attempts: 1,
+        attempts: 2,
       },
     ]);
   });

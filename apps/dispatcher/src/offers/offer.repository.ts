@@ -109,6 +109,7 @@ const NOTHING: FileSet = { files: [], missing: [] };
 interface OfferContent {
   readonly offerId: string;
   readonly files: readonly OfferedFile[];
+  readonly missing: readonly string[];
   readonly sealedSettings: string;
   readonly items: OrderItems | undefined;
 }
@@ -271,6 +272,7 @@ export class OfferRepository {
         const row = this.offerRow(content, {
           offerId,
           files: open,
+          missing: set.missing,
           sealedSettings: envelope,
           items: itemsOf(content, headOf(heads, delivery)),
         });
@@ -292,7 +294,10 @@ export class OfferRepository {
     });
   }
 
-  private offerRow(delivery: Claimed, { offerId, files, sealedSettings, items }: OfferContent): OutboxRow {
+  private offerRow(
+    delivery: Claimed,
+    { offerId, files, missing, sealedSettings, items }: OfferContent,
+  ): OutboxRow {
     const { tenant, kind, subject, orderNumber, orderId, version, flow } = delivery;
     const offer = DeliveryRequestedV1.parse({
       deliveryId: delivery.deliveryId,
@@ -307,6 +312,7 @@ export class OfferRepository {
       attempt: delivery.attempts + 1,
       ...(kind === 'order' && { order: { orderUid: subject, orderNumber, orderId, version, items } }),
       recipeIds: delivery.recipeIds,
+      ...(missing.length > 0 && { missingRecipeIds: missing }),
       sealedSettings,
       files,
       ...(Object.keys(delivery.notes).length > 0 && { notes: delivery.notes }),

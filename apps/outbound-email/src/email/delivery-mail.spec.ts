@@ -63,6 +63,14 @@ describe('the mail of a delivery', () => {
     );
   });
 
+  it('says which recipes have not come', () => {
+    const { text } = deliveryMail({ ...DELIVERY, missingRecipeIds: ['DRIVE-002'] }, []);
+    expect(text).toContain(
+      'Recipes:\n- DRIVE-001\n\nRecipes that have not come, without whose files this mail is sent:\n- DRIVE-002',
+    );
+    expect(deliveryMail(DELIVERY, []).text).not.toContain('not come');
+  });
+
   it('leaves out what it does not know', () => {
     const { items: _, ...order } = DELIVERY.order!;
     const { text } = deliveryMail({ ...DELIVERY, order: { ...order, orderId: null } }, []);

@@ -14,7 +14,7 @@ export interface MailedFile {
 
 export type MailedDelivery = Pick<
   Delivery<EmailSettings>,
-  'settings' | 'trigger' | 'order' | 'recipeIds' | 'channel'
+  'settings' | 'trigger' | 'order' | 'recipeIds' | 'missingRecipeIds' | 'channel'
 >;
 
 /** What happened, as subjects say it. Source: wire/drive.md 3.4. */
@@ -27,7 +27,7 @@ const HAPPENED: Readonly<Record<Trigger, string>> = {
 
 /** The words of the mail that carries a file set. */
 export function deliveryMail(delivery: MailedDelivery, files: readonly MailedFile[]): MailText {
-  const { settings, trigger, order, recipeIds, channel } = delivery;
+  const { settings, trigger, order, recipeIds, missingRecipeIds = [], channel } = delivery;
   const what = order ? `Order ${order.orderNumber}` : `Recipe ${recipeIds[0] ?? ''}`;
   const subject = order ? `${what} ${HAPPENED[trigger]}` : what;
   const entryOf = ({ name, sizeBytes, link }: MailedFile): { text: string; link: string | undefined } => ({
@@ -51,7 +51,16 @@ export function deliveryMail(delivery: MailedDelivery, files: readonly MailedFil
         text: `${String(itemQuantity)} x item ${itemId}, recipe ${recipeId}`,
       })),
     },
-    { kind: 'list', title: 'Recipes', entries: recipeIds.map((text) => ({ text })) },
+    {
+      kind: 'list',
+      title: 'Recipes',
+      entries: recipeIds.filter((id) => !missingRecipeIds.includes(id)).map((text) => ({ text })),
+    },
+    {
+      kind: 'list',
+      title: 'Recipes that have not come, without whose files this mail is sent',
+      entries: missingRecipeIds.map((text) => ({ text })),
+    },
     {
       kind: 'list',
       title: 'Attached files',

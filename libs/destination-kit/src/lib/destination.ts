@@ -64,6 +64,8 @@ export interface Delivery<TSettings> extends DeliveryBase<TSettings> {
   /** Missing for the recipe feed. */
   readonly order?: DeliveryOrder;
   readonly recipeIds: readonly string[];
+  /** Those that did not come within their wait. The delivery goes out all the same, without them, and then fails. */
+  readonly missingRecipeIds?: readonly string[];
   /** What earlier offers of this delivery have noted. They stand where the settings have changed since. */
   readonly notes: DeliveryNotes;
   /** Every file that has no receipt yet, in the order of the set, whether it can be fetched or not. */

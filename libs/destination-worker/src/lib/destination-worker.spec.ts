@@ -274,13 +274,14 @@ describe('an outbound worker', () => {
       version: 3,
       items: [{ itemId: '1', recipeId: 'DRIVE-001', itemQuantity: 2 }],
     };
-    const offer = anOffer({ trigger: 'order.updated', attempt: 2, order, recipeIds: ['DRIVE-001'] });
+    const recipes = { recipeIds: ['DRIVE-001', 'DRIVE-002'], missingRecipeIds: ['DRIVE-002'] };
+    const offer = anOffer({ trigger: 'order.updated', attempt: 2, order, ...recipes });
 
     await take(offer);
 
     await soon(() => expect(publisher.finished().outcome).toBe('succeeded'));
     const [delivery] = destination.seen;
-    expect(delivery).toMatchObject({ trigger: 'order.updated', attempt: 2, order, recipeIds: ['DRIVE-001'] });
+    expect(delivery).toMatchObject({ trigger: 'order.updated', attempt: 2, order, ...recipes });
     expect(delivery?.offered).toEqual([
       { name: 'a.txt', kind: 'attachment', mimeType: 'text/plain' },
       { name: 'b.txt', kind: 'attachment', mimeType: 'text/plain' },

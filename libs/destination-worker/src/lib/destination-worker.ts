@@ -375,7 +375,7 @@ export class DestinationWorker<TSettings> {
     { files, collect }: Pick<Delivery<TSettings>, 'files' | 'collect'>,
   ): Delivery<TSettings> {
     const { deliveryId, offerId, earlierOfferIds, tenant, channel, integrationId } = offer;
-    const { trigger, attempt, order, recipeIds, notes = {} } = offer;
+    const { trigger, attempt, order, recipeIds, missingRecipeIds, notes = {} } = offer;
     return {
       deliveryId,
       offerId,
@@ -388,6 +388,7 @@ export class DestinationWorker<TSettings> {
       attempt,
       ...(order !== undefined && { order }),
       recipeIds,
+      ...(missingRecipeIds !== undefined && { missingRecipeIds }),
       notes,
       offered: offer.files.map(({ name, kind, mimeType }) => ({ name, kind, mimeType })),
       files,

@@ -87,6 +87,8 @@ export const DeliveryRequestedV1 = z.object({
     })
     .optional(),
   recipeIds: z.array(RecipeId),
+  /** Those that did not come within their wait: nothing of them is among the files. Missing where all came. */
+  missingRecipeIds: z.array(RecipeId).optional(),
   /** The integration's settings as one sealed envelope; opened in the worker, for one attempt. */
   sealedSettings: z.string(),
   /** The files that have no receipt yet. */
