@@ -220,6 +220,41 @@ describe('notifications', () => {
     expect(await said()).toEqual([]);
   });
 
+  it('say to the success list as well that a delivery has recovered, whoever was told of its failure', async () => {
+    const integrationId = await bench.integration({ successList: SUCCESSES, ...WIDE });
+    await say(1022);
+    await failAll('TIMEOUT');
+    expect(await noticed()).toBe(0);
+    const succeed = async (): Promise<void> => {
+      const { files } = await offered();
+      await bench.report(...files.flatMap((offer) => [started(offer), done(offer)]));
+    };
+    const caller = { tenant: TENANT, actor: 'key:test', permissions: ['admin'], channel: undefined } as const;
+    await bench.triggers.trigger(caller, TriggerRequest.parse({ orderNumber: '1022' }), undefined);
+    await succeed();
+    expect(await said()).toMatchObject([
+      {
+        kind: 'recovered',
+        delivery: { order: { orderNumber: '1022' }, failures: Array(3).fill({ code: 'TIMEOUT' }) },
+      },
+    ]);
+
+    await bench.say('order.updated', orderOf(1022, 2));
+    await say(1023);
+    await succeed();
+    await pass(61);
+    expect(await said()).toMatchObject([
+      {
+        kind: 'digest',
+        counts: { failed: 0, recovered: 0, succeeded: 2 },
+        integration: { destination: 'sftp' },
+      },
+    ]);
+    expect((await bench.deliveries.list(ADMIN, { limit: 10, notifies: integrationId })).items).toHaveLength(
+      2,
+    );
+  });
+
   it('join what comes within the window after the first mail into one digest', async () => {
     await bench.integration({ failureList: FAILURES, ...WIDE });
     await say(1, 2, 3, 4);
@@ -326,6 +361,35 @@ describe('notifications', () => {
     );
     expect(await said()).toMatchObject([{ kind: 'failed', delivery: { order: { orderNumber: '1022' } } }]);
     expect((await bench.deliveries.list(ADMIN, { limit: 10, notifies: whole })).items).toHaveLength(1);
+    expect(await said()).toEqual([]);
+  });
+
+  it('are not lost where they cannot be put together: they are tried again, and join the next ones', async () => {
+    const broken = await bench.integration({ failureList: FAILURES });
+    const name = async (from: string, to: string): Promise<unknown> =>
+      await execute(
+        bench.dataSource,
+        'UPDATE dispatcher.deliveries SET order_number = $3 WHERE integration_id = $1 AND order_number = $2',
+        [broken, from, to],
+      );
+    await say(1022);
+    await failAll();
+    await name('1022', '');
+    expect(await said()).toEqual([]);
+    // At most once in a window, however often anybody looks.
+    await name('', '1022');
+    expect(await said()).toEqual([]);
+    await pass(61);
+    expect(await said()).toMatchObject([{ kind: 'failed', delivery: { order: { orderNumber: '1022' } } }]);
+
+    await say(1, 2);
+    await failAll();
+    await name('1', '');
+    await pass(61);
+    expect(await said()).toMatchObject([
+      { kind: 'digest', counts: { failed: 2 }, failed: [{ order: { orderNumber: '2' } }] },
+    ]);
+    await pass(61);
     expect(await said()).toEqual([]);
   });
 

@@ -88,6 +88,18 @@ export class DeliveryMetrics {
         },
       });
     }
+    const notices = new Gauge({
+      name: 'heddle_notice_oldest_open_age_seconds',
+      help: 'Age of the oldest notice that its list has not been told of.',
+      registers,
+      collect: async () => {
+        const [row] = await this.read<{ age: number }>(
+          `SELECT coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float8 AS age
+           FROM dispatcher.notices WHERE settled_at IS NULL`,
+        );
+        if (row) notices.set(row.age);
+      },
+    });
     const breakers = new Gauge({
       name: 'heddle_breakers_open',
       help: 'Integrations whose destination fails, so that only probes go out.',

@@ -73,7 +73,8 @@ export class NoticeRepository {
    * Of each list whose window is over: what has gathered in it as one notification, or else the first notice alone,
    * which opens a window for those that follow. Lists that another dispatcher holds are left to it.
    *
-   * Notices are settled in the transaction that makes their notification: each is told once, whoever dies when.
+   * Notices are settled in the transaction that makes their notification: each is told once, whoever dies when. Those
+   * of a notification that cannot be made stay open, and are tried again after a window.
    */
   async notify(): Promise<{ readonly made: readonly MadeNotification[]; readonly more: boolean }> {
     return await inTransaction(this.dataSource, async (tx) => {
@@ -91,6 +92,7 @@ export class NoticeRepository {
         ({ notificationId }) => notificationId,
       );
       const senders = await ensureSenders(tx, [...new Set(telling.map(({ tenant }) => tenant))]);
+      const impossible: string[] = [];
       const made = telling.flatMap((list) => {
         try {
           const sender = senders.get(list.tenant);
@@ -102,7 +104,8 @@ export class NoticeRepository {
           return [makeOne(list, sender, content)];
         } catch (error) {
           // One list that cannot be told must not keep all the others waiting for ever.
-          const { tenant: tenant_id, integrationId: integration_id } = list;
+          const { notificationId, tenant: tenant_id, integrationId: integration_id } = list;
+          impossible.push(notificationId);
           this.logger.error(
             { err: describeError(error), tenant_id, integration_id },
             'notification.impossible',
@@ -110,6 +113,7 @@ export class NoticeRepository {
           return [];
         }
       });
+      putBack(tx, impossible);
       insert(
         tx,
         made.map(({ row }) => row),
@@ -183,6 +187,15 @@ export class NoticeRepository {
     );
     return rows;
   }
+}
+
+function putBack(tx: Tx, notificationIds: readonly string[]): void {
+  if (notificationIds.length === 0) return;
+  tx.post(
+    `UPDATE dispatcher.notices SET settled_at = NULL, notification_id = NULL
+     WHERE notification_id = ANY($1) AND settled_at IS NOT NULL`,
+    [notificationIds],
+  );
 }
 
 /** With the reasons of what failed: of the delivery itself, and of the one that it makes good. */

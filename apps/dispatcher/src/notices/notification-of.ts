@@ -1,5 +1,5 @@
-import { Notification } from '@heddle/contracts';
-import type { DeliveryCode, DestinationKind, NotificationKind, NotifiedDelivery } from '@heddle/contracts';
+import { Notification, NotifiedDelivery } from '@heddle/contracts';
+import type { DeliveryCode, DestinationKind, NotificationKind } from '@heddle/contracts';
 
 export type NoticeKind = Exclude<NotificationKind, 'digest'>;
 
@@ -40,8 +40,12 @@ export function notificationOf(
   const about = { integration: { description, destination } };
   if (counts.failed + counts.recovered + counts.succeeded === 1)
     return Notification.parse({ kind: first.kind, ...about, delivery: deliveryOf(first) });
+  // One that cannot be shown is counted: it must not keep the others from being told.
   const of = (kind: NoticeKind): NotifiedDelivery[] =>
-    shown.filter((each) => each.kind === kind).map(deliveryOf);
+    shown
+      .filter((each) => each.kind === kind)
+      .map((each) => NotifiedDelivery.safeParse(deliveryOf(each)))
+      .flatMap(({ data }) => data ?? []);
   return Notification.parse({
     kind: 'digest',
     ...about,

@@ -12,8 +12,8 @@ export interface Ended {
 
 /**
  * Writes down what the notification lists of the approved versions are to be told: of each failure, of what succeeds
- * after a failure that was told, and of each success unless the integration is a mail itself. An empty list has
- * nothing written down, and no notification is about a notification.
+ * after a failure that was told, and of each success unless the integration is a mail itself. A success after a failure
+ * has recovered. An empty list has nothing written down, and no notification is about a notification.
  *
  * The last statement of a transaction: two that have the same new window wait for each other here, and hold nothing
  * that the other one wants.
@@ -51,7 +51,20 @@ export function recordNotices(tx: Tx, ended: readonly Ended[]): void {
          WHERE n.lane_key = ended.lane_key AND n.list = 'failure' ORDER BY n.notice_id DESC LIMIT 1) last
        WHERE NOT has_failed AND tells_failures AND last.kind = 'failed'
        UNION ALL
-       SELECT ended.*, 'success', 'succeeded', NULL FROM ended WHERE NOT has_failed AND tells_successes),
+       SELECT ended.*, 'success', CASE WHEN last.delivery_id IS NULL THEN 'succeeded' ELSE 'recovered' END,
+              last.delivery_id
+       FROM ended LEFT JOIN LATERAL (
+         -- Whoever is told of successes alone has not been told of the failure: the lane knows it.
+         SELECT e.delivery_id FROM (
+           SELECT e.delivery_id, e.state
+           FROM dispatcher.deliveries d
+           JOIN dispatcher.deliveries e
+             ON e.tenant = d.tenant AND e.subject = d.subject AND e.integration_id = d.integration_id
+           WHERE d.delivery_id = ended.delivery_id AND e.delivery_id < d.delivery_id
+             AND e.lane_key = d.lane_key AND e.state IN ('succeeded', 'failed')
+           ORDER BY e.delivery_id DESC LIMIT 1) e
+         WHERE e.state = 'failed') last ON true
+       WHERE NOT has_failed AND tells_successes),
      made AS (
        INSERT INTO dispatcher.notices
          (integration_id, list, kind, delivery_id, lane_key, channel, recovers, has_stopped)
