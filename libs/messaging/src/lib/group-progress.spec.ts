@@ -103,6 +103,22 @@ describe('GroupProgress', () => {
     expect(await readConsumerLag(new Registry())).toEqual({});
   });
 
+  it('says nothing of a lag while Kafka is away', async () => {
+    broker.end = 10;
+    const { metrics } = follow();
+    await afterPolls(2);
+    expect(await readConsumerLag(metrics)).toEqual({ t: 10 });
+
+    broker.isAway = true;
+    await eventually(async () => {
+      expect(await readConsumerLag(metrics)).toEqual({});
+    });
+
+    broker.isAway = false;
+    await afterPolls(2);
+    expect(await readConsumerLag(metrics)).toEqual({ t: 10 });
+  });
+
   it('calls a group caught up on an empty topic that it never committed on', async () => {
     broker.low = 7;
     broker.end = 7;

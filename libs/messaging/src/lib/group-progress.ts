@@ -39,7 +39,7 @@ interface TopicProgress {
   readonly overtaken: Set<number>;
 }
 
-/** Messages that the group of this process has not committed yet, by topic; topics that were not asked for yet are missing. */
+/** Messages that the group of this process has not committed yet, by topic; topics of which that is not known now are missing. */
 export async function readConsumerLag(metrics: Registry): Promise<Record<string, number>> {
   const gauge = metrics.getSingleMetric(LAG);
   if (!(gauge instanceof Gauge)) return {};
@@ -100,6 +100,8 @@ export class GroupProgress {
       } catch (error) {
         this.options.logger.debug({ code: kafkaErrorType(error) }, 'consumer.progress.unknown');
         this.topics.clear();
+        // An old figure would look like one of now.
+        this.lag.reset();
         await this.disconnect();
       }
       await delay(this.pollMs, undefined, { signal, ref: false }).catch(() => undefined);
