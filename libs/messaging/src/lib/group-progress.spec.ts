@@ -110,9 +110,12 @@ describe('GroupProgress', () => {
     expect(await readConsumerLag(metrics)).toEqual({ t: 10 });
 
     broker.isAway = true;
-    await eventually(async () => {
-      expect(await readConsumerLag(metrics)).toEqual({});
-    });
+    await eventually(
+      async () => {
+        expect(await readConsumerLag(metrics)).toEqual({});
+      },
+      { withinMs: 5_000 },
+    );
 
     broker.isAway = false;
     await afterPolls(2);
