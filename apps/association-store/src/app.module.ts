@@ -29,6 +29,7 @@ import { TicketThreads } from './tickets/ticket-threads.js';
 import { TicketController } from './tickets/ticket.controller.js';
 import { TicketMetrics } from './tickets/ticket.metrics.js';
 import { TicketService } from './tickets/ticket.service.js';
+import { UploadedPreviews } from './tickets/uploaded-previews.js';
 import {
   HISTORY_DAYS,
   PUBLIC_URL,
@@ -105,6 +106,7 @@ export class AppModule {
         { provide: UrlSources, useValue: sources },
         { provide: PreviewSource, useValue: new PreviewSource(sources) },
         TicketMetrics,
+        UploadedPreviews,
         TicketService,
         StoreMetrics,
         Linker,

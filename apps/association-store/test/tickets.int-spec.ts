@@ -2,29 +2,38 @@ import { createServer } from 'node:http';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { PNG } from 'pngjs';
 import { Registry } from 'prom-client';
 
 import { AddressGuard, UrlSources, parseAllowedAddresses } from '@heddle/destination-kit';
+import type { OutboxRelay } from '@heddle/persistence';
 import { createLogger } from '@heddle/platform';
+import { temporaryFolder } from '@heddle/testing';
 
+import { FileService } from '../src/files/file.service.js';
+import { LocalObjectStore } from '../src/files/local-object-store.js';
+import type { Linker } from '../src/links/linker.js';
+import { StoreMetrics } from '../src/operations/store-metrics.js';
 import { PreviewSource } from '../src/tickets/preview-source.js';
 import { TicketThreads } from '../src/tickets/ticket-threads.js';
 import { TicketMetrics } from '../src/tickets/ticket.metrics.js';
 import { TicketService } from '../src/tickets/ticket.service.js';
 import type { AskedTicket } from '../src/tickets/ticket.service.js';
+import { UploadedPreviews } from '../src/tickets/uploaded-previews.js';
 
-import { PUBLIC, StoreUnderTest } from './support.js';
+import { PUBLIC, StoreUnderTest, quiet } from './support.js';
 import { buildThread, buildTicketThread } from './ticket-thread.js';
 
 const RECIPE_ID = 'DRIVE-001';
 const asked: AskedTicket = { tenant: 'demo', recipeId: RECIPE_ID, order: null, paper: 'a4' };
 
-function png(): Buffer {
+function png(colour = '#ffffff'): Buffer {
   const image = new PNG({ width: 8, height: 8 });
-  image.data.fill(255);
+  const pixel = Buffer.from(`${colour.slice(1)}ff`, 'hex');
+  image.data.fill(pixel);
   return PNG.sync.write(image);
 }
 
@@ -80,6 +89,7 @@ class ImageHost {
 let store: StoreUnderTest;
 let host: ImageHost;
 let sources: UrlSources;
+let uploads: FileService;
 let lines: string[] = [];
 const services: TicketService[] = [];
 
@@ -90,6 +100,7 @@ function serviceOn(
   const service = new TicketService(
     store.dataSource,
     new TicketThreads({ file, threads: 1, timeoutMs: options.timeoutMs ?? 15_000 }),
+    new UploadedPreviews(store.dataSource, uploads),
     new PreviewSource(sources, options.previewsWithinMs ?? 5_000),
     sources,
     new TicketMetrics(new Registry()),
@@ -106,6 +117,17 @@ function serviceOn(
 
 beforeAll(async () => {
   [store, host] = await Promise.all([StoreUnderTest.start(), ImageHost.start()]);
+  const nothing = { nudge: () => undefined };
+  uploads = new FileService(
+    store.dataSource,
+    nothing as OutboxRelay,
+    nothing as unknown as Linker,
+    new StoreMetrics(new Registry()),
+    new LocalObjectStore(await temporaryFolder('uploads')),
+    PUBLIC,
+    10_000_000,
+    quiet,
+  );
   sources = new UrlSources({
     guard: new AddressGuard({ allowed: parseAllowedAddresses(`127.0.0.1/32:${String(host.port)}`) }),
     connectTimeoutMs: 2_000,
@@ -219,6 +241,30 @@ describe('a ticket', () => {
     expect(old?.etag).not.toBe(newest?.etag);
     expect(await service.find({ ...asked, version: 3 })).toBeUndefined();
     expect(await service.find({ ...asked, tenant: 'other' })).toBeUndefined();
+  });
+
+  it('shows the uploaded preview of a view, as of its version, and asks nobody for another', async () => {
+    await store.clear();
+    const view = {
+      code: 'F',
+      previewPng: host.url('/front.png'),
+      previewJpg: `//${PUBLIC.host}/recipe/x-F.jpg`,
+    };
+    await store.save({ id: RECIPE_ID, views: [view, null, { ...view, code: 'B' }] });
+    const upload = async (name: string, bytes: Buffer): Promise<void> => {
+      const about = { tenant: 'demo', recipeId: RECIPE_ID, kind: 'preview', mimeType: 'image/png' } as const;
+      const unknown = { length: undefined, digest: undefined, traceparent: undefined, requestId: 'r' };
+      await uploads.keep({ ...about, ...unknown, name }, Readable.from([bytes]));
+    };
+    await upload('F.png', png('#c00000'));
+    await upload('B.png', Buffer.from('no image'));
+    host.seen.length = 0;
+    const shown = await service.find(asked);
+    // The view whose upload is no image shows what is linked.
+    expect(host.seen).toEqual(['/front.png']);
+    await upload('F.png', png('#00c000'));
+    expect((await service.find(asked))?.etag).not.toBe(shown?.etag);
+    expect((await service.find({ ...asked, version: 3 }))?.etag).toBe(shown?.etag);
   });
 
   it('asks the hub itself for no preview', async () => {

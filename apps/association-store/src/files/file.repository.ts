@@ -192,6 +192,22 @@ export async function findContent(
   return content;
 }
 
+/** By their hashes; those that are gone are missing. */
+export async function findContents(
+  dataSource: DataSource,
+  tenant: string,
+  hashes: readonly string[],
+): Promise<ReadonlyMap<string, StoredContent>> {
+  if (hashes.length === 0) return new Map();
+  const rows = await query<StoredContent>(
+    dataSource,
+    `SELECT object_key AS "objectKey", size_bytes::float8 AS "sizeBytes", sha256
+     FROM ${SCHEMA}.file_contents WHERE tenant = $1 AND sha256 = ANY ($2)`,
+    [tenant, hashes],
+  );
+  return new Map(rows.map((content) => [content.sha256, content]));
+}
+
 const CONTENTS_PER_STEP = 100;
 const OBJECTS_PER_STEP = 20;
 

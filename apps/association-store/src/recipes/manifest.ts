@@ -291,6 +291,13 @@ function viewCode(view: unknown, index: number): string {
   return labelIn(view, 'code') ?? `view-${String(index + 1)}`;
 }
 
+/** Of each view that is one, in their order. */
+export function viewCodes(document: unknown): readonly string[] {
+  return listIn(document, 'views').flatMap((view, index) =>
+    typeof view === 'object' && view !== null ? [viewCode(view, index)] : [],
+  );
+}
+
 /** Undefined: the document has no such view. */
 export function viewNamed(document: unknown, code: string): object | undefined {
   const view = listIn(document, 'views').find((each, index) => viewCode(each, index) === code);

@@ -1,3 +1,4 @@
+import type { ManifestFile } from '@heddle/contracts';
 import { query } from '@heddle/persistence';
 import type { DataSource, Tx } from '@heddle/persistence';
 
@@ -152,6 +153,19 @@ export async function savedRecipes(
     [tenant, recipeIds],
   );
   return rows.map(({ recipeId }) => recipeId);
+}
+
+/** Files of one version; none where there is no such version. */
+export async function findManifest(
+  dataSource: DataSource,
+  { tenant, recipeId, version }: RecipeName & { readonly version: number },
+): Promise<readonly ManifestFile[]> {
+  const [row] = await query<{ files: readonly ManifestFile[] }>(
+    dataSource,
+    `SELECT files FROM ${SCHEMA}.recipe_versions WHERE tenant = $1 AND recipe_id = $2 AND version = $3`,
+    [tenant, recipeId, version],
+  );
+  return row?.files ?? [];
 }
 
 export interface StoredDocument {

@@ -7,9 +7,9 @@ import { LRUCache } from 'lru-cache';
 
 /** Longest time of all previews of a ticket together: without them it is a ticket all the same. */
 export const PREVIEWS_WITHIN_MS = 8_000;
-const MAX_PREVIEW_BYTES = 4 * 1024 * 1024;
+export const MAX_PREVIEW_BYTES = 4 * 1024 * 1024;
 /** Of all previews of a ticket. */
-const MAX_PREVIEWS_BYTES = 12 * 1024 * 1024;
+export const MAX_PREVIEWS_BYTES = 12 * 1024 * 1024;
 const AT_ONCE = 6;
 /** A host that hangs is left alone for so long, so that it holds no other ticket up. */
 const REST_MS = 30_000;
@@ -25,11 +25,15 @@ export class PreviewSource {
 
   /**
    * @param views for each view the addresses of its preview, best first.
+   * @param maxBytes of all of them.
    * @returns for each view its image, null where none came: no reason of that stops a ticket.
    */
-  async fetch(views: readonly (readonly string[])[]): Promise<readonly (Buffer | null)[]> {
+  async fetch(
+    views: readonly (readonly string[])[],
+    maxBytes = MAX_PREVIEWS_BYTES,
+  ): Promise<readonly (Buffer | null)[]> {
     const images: (Buffer | null)[] = views.map(() => null);
-    const room = { bytes: MAX_PREVIEWS_BYTES };
+    const room = { bytes: maxBytes };
     const ending = new AbortController();
     const timer = setTimeout(() => ending.abort(), this.withinMs);
     let next = 0;

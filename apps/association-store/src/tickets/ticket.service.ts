@@ -12,16 +12,18 @@ import type { TicketInput, TicketOrder } from '@heddle/pick-ticket';
 import { LOGGER, ProblemError, describeError } from '@heddle/platform';
 import type { Logger } from '@heddle/platform';
 
-import { foreignAddress } from '../recipes/manifest.js';
+import type { StoredContent } from '../files/file.repository.js';
+import { foreignAddress, viewCodes } from '../recipes/manifest.js';
 import { findDocument } from '../recipes/recipe.repository.js';
 import type { StoredDocument } from '../recipes/recipe.repository.js';
 import { PUBLIC_URL } from '../tokens.js';
 
-import { PreviewSource } from './preview-source.js';
+import { MAX_PREVIEWS_BYTES, PreviewSource } from './preview-source.js';
 import { TicketThreads } from './ticket-threads.js';
 import { TicketMetrics } from './ticket.metrics.js';
 import type { TicketOutcome } from './ticket.metrics.js';
 import { NoTurnLeft, Turns } from './turns.js';
+import { UploadedPreviews } from './uploaded-previews.js';
 
 export interface AskedTicket {
   readonly tenant: string;
@@ -64,6 +66,7 @@ export class TicketService implements OnApplicationShutdown {
   constructor(
     private readonly dataSource: DataSource,
     private readonly threads: TicketThreads,
+    private readonly uploads: UploadedPreviews,
     private readonly previews: PreviewSource,
     private readonly sources: UrlSources,
     private readonly metrics: TicketMetrics,
@@ -101,18 +104,21 @@ export class TicketService implements OnApplicationShutdown {
     const ended = (outcome: TicketOutcome): void =>
       this.metrics.ended(outcome, (performance.now() - startedAt) / 1_000);
     const { recipeId, order, paper } = asked;
-    const addresses = readRecipe(JSON.parse(document.document)).views.map(({ previewAddresses }) =>
+    const content = JSON.parse(document.document) as unknown;
+    const addresses = readRecipe(content).views.map(({ previewAddresses }) =>
       previewAddresses.flatMap((address) => foreignAddress(address, this.publicUrl) ?? []),
     );
+    const { version } = document;
+    const contents = await this.uploads.find({ ...asked, version }, viewCodes(content));
     try {
-      const previews = await this.fetching.take(() => this.previews.fetch(addresses));
+      const previews = await this.fetching.take(() => this.previewsOf(contents, addresses));
       const missing = previews.filter(
-        (image, at) => image === null && (addresses[at] ?? []).length > 0,
+        (image, at) => image === null && (contents[at] !== undefined || (addresses[at] ?? []).length > 0),
       ).length;
       this.metrics.previewsMissing(missing);
       const input = {
         recipeId,
-        version: document.version,
+        version,
         document: document.document,
         order,
         paper,
@@ -135,6 +141,20 @@ export class TicketService implements OnApplicationShutdown {
       this.failed.set(key, true);
       throw cannotBeDrawn(error);
     }
+  }
+
+  /** The uploaded ones, and for the other views what somebody else serves. */
+  private async previewsOf(
+    contents: readonly (StoredContent | undefined)[],
+    addresses: readonly (readonly string[])[],
+  ): Promise<readonly (Buffer | null)[]> {
+    const uploaded = await this.uploads.read(contents);
+    const sizeBytes = uploaded.reduce((sum, image) => sum + (image?.length ?? 0), 0);
+    const linked = await this.previews.fetch(
+      addresses.map((each, index) => (Buffer.isBuffer(uploaded[index]) ? [] : each)),
+      MAX_PREVIEWS_BYTES - sizeBytes,
+    );
+    return linked.map((image, index) => uploaded[index] ?? image);
   }
 
   /** What is wrong with a picture must not keep people from their work: the second try shows none. */
