@@ -109,7 +109,9 @@ export class TicketService implements OnApplicationShutdown {
       previewAddresses.flatMap((address) => foreignAddress(address, this.publicUrl) ?? []),
     );
     const { version } = document;
-    const contents = await this.uploads.find({ ...asked, version }, viewCodes(content));
+    // A document may list more views than a ticket shows.
+    const views = viewCodes(content).slice(0, addresses.length);
+    const contents = await this.uploads.find({ ...asked, version }, views);
     try {
       const previews = await this.fetching.take(() => this.previewsOf(contents, addresses));
       const missing = previews.filter(
