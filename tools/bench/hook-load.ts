@@ -1,7 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { createIntegration, eventually } from '@heddle/testing';
-import type { Heddle, HookCatcher, HookReaction } from '@heddle/testing';
+import {
+  Heddle,
+  HookCatcher,
+  createIntegration,
+  eventually,
+  startKafka,
+  startPostgres,
+} from '@heddle/testing';
+import type { HookReaction, KafkaCluster } from '@heddle/testing';
 import { Pool } from 'undici';
 
 import { percentile } from './process-facts.js';
@@ -27,6 +34,40 @@ export interface Spread {
   readonly seconds: number;
   /** The first of so many hooks do this instead of answering, and are not waited for. */
   readonly sick?: { readonly count: number; readonly hooks: number; readonly reaction: HookReaction };
+}
+
+export interface HookHub {
+  readonly heddle: Heddle;
+  readonly kafka: KafkaCluster;
+  readonly catcher: HookCatcher;
+}
+
+/** Runs `work` on a hub of its own whose hooks are all caught by one catcher. */
+export async function withHookHub<T>(
+  env: Readonly<Record<string, string>>,
+  work: (hub: HookHub) => Promise<T>,
+): Promise<T> {
+  const [kafka, postgres, catcher] = await Promise.all([
+    startKafka(),
+    startPostgres({ durable: true }),
+    HookCatcher.start({ keep: 1 }),
+  ]);
+  try {
+    const heddle = await Heddle.start({
+      kafkaBrokers: kafka.brokers,
+      databaseUrl: postgres.url,
+      workers: ['zapier'],
+      allowedAddresses: [`127.0.0.1/32:${String(catcher.port)}`],
+      env,
+    });
+    try {
+      return await work({ heddle, kafka, catcher });
+    } finally {
+      await heddle.stop();
+    }
+  } finally {
+    await Promise.all([kafka.close(), postgres.close(), catcher.close()]);
+  }
 }
 
 /** Orders at a steady rate; milliseconds from the acceptance of each to its call, of the hooks that are well. */

@@ -1,12 +1,11 @@
-import { Heddle, HookCatcher, startKafka, startPostgres } from '@heddle/testing';
-import type { KafkaCluster } from '@heddle/testing';
+import type { HookCatcher, KafkaCluster } from '@heddle/testing';
 // eslint-disable-next-line @nx/enforce-module-boundaries -- plain kafkajs is the bare chain
 import { Kafka, logLevel } from 'kafkajs';
 import { Pool } from 'undici';
 
 import type { BenchRow } from './bench-row.js';
-import { heddleChain, spread } from './hook-load.js';
-import type { Accept, Outcome } from './hook-load.js';
+import { heddleChain, spread, withHookHub } from './hook-load.js';
+import type { Accept, HookHub, Outcome } from './hook-load.js';
 
 /** Twenty hooks take 600 calls a second within their pacing of 30. */
 const HOOKS = 20;
@@ -20,35 +19,11 @@ const RUNS = [
 const RATIO_AIM = 3;
 
 /** From the 202 to the call of the hook, against a chain of three topics that does nothing else. */
-export async function hooksBench(): Promise<readonly BenchRow[]> {
-  const [kafka, postgres, catcher] = await Promise.all([
-    startKafka(),
-    startPostgres({ durable: true }),
-    HookCatcher.start({ keep: 1 }),
-  ]);
-  try {
-    const heddle = await Heddle.start({
-      kafkaBrokers: kafka.brokers,
-      databaseUrl: postgres.url,
-      workers: ['zapier'],
-      allowedAddresses: [`127.0.0.1/32:${String(catcher.port)}`],
-      env: { KEY_RATE_PER_SECOND: '10000' },
-    });
-    try {
-      return await measure(heddle, kafka, catcher);
-    } finally {
-      await heddle.stop();
-    }
-  } finally {
-    await Promise.all([kafka.close(), postgres.close(), catcher.close()]);
-  }
+export function hooksBench(): Promise<readonly BenchRow[]> {
+  return withHookHub({}, measure);
 }
 
-async function measure(
-  heddle: Heddle,
-  kafka: KafkaCluster,
-  catcher: HookCatcher,
-): Promise<readonly BenchRow[]> {
+async function measure({ heddle, kafka, catcher }: HookHub): Promise<readonly BenchRow[]> {
   const accept = await heddleChain(heddle, catcher, HOOKS);
   const bare = await BareChain.start(kafka, catcher);
   const rows: BenchRow[] = [];

@@ -1,14 +1,14 @@
 import { DeliveryPage } from '@heddle/contracts';
-import { Heddle, HookCatcher, eventually, startKafka, startPostgres } from '@heddle/testing';
-import type { HookReaction } from '@heddle/testing';
+import { eventually } from '@heddle/testing';
+import type { Heddle, HookReaction } from '@heddle/testing';
 
 import type { BenchRow } from './bench-row.js';
-import { heddleChain, spread } from './hook-load.js';
-import type { Outcome } from './hook-load.js';
+import { heddleChain, spread, withHookHub } from './hook-load.js';
+import type { HookHub, Outcome } from './hook-load.js';
 import { percentile } from './process-facts.js';
 
 const HOOKS = 10;
-const RATE = 100;
+const RATE = 200;
 const SECONDS = 4;
 const ROUNDS = 5;
 const WARM_UP_S = 10;
@@ -24,31 +24,11 @@ const AIMS = new Map([
 ]);
 
 /** What healthy hooks lose while one, then five of ten are in trouble. Runs with and without take turns. */
-export async function isolationBench(): Promise<readonly BenchRow[]> {
-  const [kafka, postgres, catcher] = await Promise.all([
-    startKafka(),
-    startPostgres({ durable: true }),
-    HookCatcher.start({ keep: 1 }),
-  ]);
-  try {
-    const heddle = await Heddle.start({
-      kafkaBrokers: kafka.brokers,
-      databaseUrl: postgres.url,
-      workers: ['zapier'],
-      allowedAddresses: [`127.0.0.1/32:${String(catcher.port)}`],
-      env: { HOOK_TIMEOUT_MS: '3000', RETRY_DELAYS_MS: '1000,1000' },
-    });
-    try {
-      return await measure(heddle, catcher);
-    } finally {
-      await heddle.stop();
-    }
-  } finally {
-    await Promise.all([kafka.close(), postgres.close(), catcher.close()]);
-  }
+export function isolationBench(): Promise<readonly BenchRow[]> {
+  return withHookHub({ HOOK_TIMEOUT_MS: '3000', RETRY_DELAYS_MS: '1000,1000' }, measure);
 }
 
-async function measure(heddle: Heddle, catcher: HookCatcher): Promise<readonly BenchRow[]> {
+async function measure({ heddle, catcher }: HookHub): Promise<readonly BenchRow[]> {
   const accept = await heddleChain(heddle, catcher, HOOKS);
   let runs = 0;
   const run = async (count: number, reaction: HookReaction, seconds = SECONDS): Promise<Outcome> => {
