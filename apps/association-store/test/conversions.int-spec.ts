@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 
-import { ConversionsQuery, ConversionsReport } from '@heddle/contracts';
+import { ConversionsQuery, ConversionsReport, MAX_REPORT_GROUPS } from '@heddle/contracts';
 import { execute } from '@heddle/persistence';
 
 import { countConversions } from '../src/reports/conversions.js';
@@ -78,7 +78,32 @@ describe('the report of conversions', () => {
       groupBy: 'day',
       from: '2026-01-01T00:00:00.000Z',
       to: '2026-02-01T00:00:00.000Z',
+      groups: 3,
+      truncated: false,
     });
+    expect(await report({ from: '2025-01-01', to: '2025-01-31' })).toMatchObject({
+      items: [],
+      groups: 0,
+      truncated: false,
+    });
+  });
+
+  it('says how many groups there are where they are too many to be listed, and counts them all', async () => {
+    const many = MAX_REPORT_GROUPS + 2;
+    for (let start = 0; start < many; start += 100)
+      await store.save(
+        ...Array.from({ length: Math.min(100, many - start) }, (_, index) => ({
+          id: `M-${String(start + index)}`,
+          styleCode: `STYLE-${String(start + index)}`,
+        })),
+      );
+    await execute(
+      store.dataSource,
+      `UPDATE ${SCHEMA}.recipe_versions SET accepted_at = '2025-06-01' WHERE recipe_id LIKE 'M-%'`,
+    );
+    const found = await report({ from: '2025-06-01', to: '2025-06-01', groupBy: 'styleCode' });
+    expect([found.items.length, found.groups, found.truncated]).toEqual([MAX_REPORT_GROUPS, many, true]);
+    expect(found.total.recipesSaved).toBe(many);
   });
 
   it('takes an instant to the millisecond', async () => {

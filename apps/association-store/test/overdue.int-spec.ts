@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 
+import { OrdersQuery } from '@heddle/contracts';
 import { execute } from '@heddle/persistence';
 import { createLogger, createMetrics } from '@heddle/platform';
 import type { Metrics } from '@heddle/platform';
@@ -28,6 +29,8 @@ beforeEach(async () => {
 interface Line {
   readonly msg: string;
   readonly items: number;
+  readonly not_named: number;
+  readonly all_at: string;
   readonly oldest_seconds: number;
   readonly longest: readonly { readonly item_id: string; readonly recipe_id: string }[];
 }
@@ -117,6 +120,21 @@ describe('items that wait for their recipe for more than a day', () => {
     await execute(store.dataSource, `UPDATE ${SCHEMA}.job_turns SET taken_at = taken_at - interval '1 hour'`);
     await Promise.all(watchers.map((watcher) => watcher.look()));
     expect(lines()).toHaveLength(2);
+  });
+
+  it('are all counted where they are too many to be named, with the address that lists them', async () => {
+    const numbers = Array.from({ length: 23 }, (_, index) => String(index + 1));
+    await store.say(...numbers.map((order) => ({ order, items: [{ item: 'late', recipe: 'LOST' }] })));
+    await age('late', 2 * DAY_MS);
+    const watcher = new Watcher();
+    await watcher.look();
+    const [line] = watcher.lines;
+    expect([line?.items, line?.longest.length, line?.not_named]).toEqual([23, 20, 3]);
+    const address = new URL(line?.all_at ?? '', 'https://hub.example');
+    expect(address.pathname).toBe('/api/v2/orders');
+    const asked = OrdersQuery.parse(Object.fromEntries(address.searchParams));
+    const { items } = await listOrders(store.dataSource, READER, asked);
+    expect(items.map(({ orderNumber }) => orderNumber).toReversed()).toEqual(numbers);
   });
 
   it('are not spoken of where there is none', async () => {

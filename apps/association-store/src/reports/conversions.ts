@@ -14,6 +14,8 @@ type Group = ConversionsReport['items'][number];
 
 interface CountRow extends Omit<Group, 'rate'> {
   readonly isTotal: boolean;
+  /** With the total. */
+  readonly rows: number;
 }
 
 const GROUP: Readonly<Record<GroupBy, string>> = {
@@ -59,18 +61,22 @@ export async function countConversions(
        GROUP BY s.recipe_id, s."group"
      )
      SELECT "group", grouping("group") = 1 AS "isTotal", count(*)::float8 AS "recipesSaved",
-            count(items)::float8 AS "recipesOrdered", coalesce(sum(items), 0)::float8 AS "itemsOrdered"
+            (count(*) OVER ())::float8 AS rows, count(items)::float8 AS "recipesOrdered", coalesce(sum(items), 0)::float8 AS "itemsOrdered"
      FROM counted GROUP BY GROUPING SETS (("group"), ())
      ORDER BY "isTotal" DESC, ${ORDER[groupBy]} LIMIT ${String(MAX_REPORT_GROUPS + 1)}`,
     [tenant, from, to, channel ?? null, asked.channel ?? null, asked.temporary ?? null],
   );
-  const groups = rows.map(({ isTotal, ...counts }) => ({ isTotal, group: withRate(counts) }));
+  const groups = rows.map(({ isTotal, rows: _, ...counts }) => ({ isTotal, group: withRate(counts) }));
+  const items = groups.filter(({ isTotal }) => !isTotal).map(({ group }) => group);
+  const count = Math.max(0, (rows[0]?.rows ?? 0) - 1);
   const { group: _, ...total } = groups.find(({ isTotal }) => isTotal)?.group ?? NOTHING;
   return {
     from: from.toISOString(),
     to: to.toISOString(),
     groupBy,
-    items: groups.filter(({ isTotal }) => !isTotal).map(({ group }) => group),
+    items,
+    groups: count,
+    truncated: count > items.length,
     total,
   };
 }

@@ -51,9 +51,13 @@ export class OverdueWatch {
     this.metrics.overdue(overdue);
     if (overdue.items === 0 || !(await claimTurn(this.dataSource, 'overdue', SAY_MS))) return;
     const longest = await longestWaiting(this.dataSource, this.longerThanMs);
+    const before = new Date(Date.now() - this.longerThanMs).toISOString();
     this.logger.warn(
       {
         items: overdue.items,
+        not_named: Math.max(0, overdue.items - longest.length),
+        // Each tenant sees its own, by pages.
+        all_at: `/api/v2/orders?status=open&waitingBefore=${before}`,
         oldest_seconds: Math.round(overdue.oldestSeconds),
         longest: longest.map(({ tenant, orderUid, itemId, recipeId, since }) => ({
           tenant_id: tenant,

@@ -55,6 +55,11 @@ export const ConversionsReport = z.object({
       }),
     )
     .max(MAX_REPORT_GROUPS),
+  /** Groups that there are, listed or not. */
+  groups: z.int().min(0),
+  /** Not all of them are listed: ask for a shorter time, or for one channel. */
+  truncated: z.boolean(),
+  /** Of all groups, those that are not listed as well. */
   total: z.object(figures),
 });
 export type ConversionsReport = z.infer<typeof ConversionsReport>;
