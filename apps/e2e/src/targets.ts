@@ -34,6 +34,8 @@ export interface Target {
   readonly workerEnv?: Readonly<Record<string, string>>;
   /** From now on, for connections that are open as well. Undefined mends it. */
   fault(fault: TargetFault | undefined): void;
+  /** Where it is a mailbox. */
+  mails?(): readonly { readonly id: string; readonly subject: string }[];
   /** What came of an order, leftovers under temporary names included. */
   arrived(orderNumber: string): Promise<readonly Arrival[]>;
   close(): Promise<void>;
@@ -94,7 +96,9 @@ async function emailTarget(): Promise<Target> {
       SMTP_URL: server.url,
       SMTP_REQUIRE_TLS: 'false',
       MAIL_FROM: 'Heddle <heddle@hub.example>',
+      SMTP_ANSWER_TIMEOUT_MS: '1500',
     },
+    mails: () => server.mails.map(({ messageId, subject }) => ({ id: messageId, subject })),
     fault: (fault) => {
       server.faults = fault === undefined ? {} : faults[fault];
     },

@@ -22,6 +22,7 @@ describe('five destinations in trouble at the same time', () => {
   let targets: readonly Target[];
   let heddle: Heddle;
   let desk: OrderDesk;
+  const integrations = new Map<DestinationKind, string>();
 
   beforeAll(async () => {
     [kafka, postgres, targets] = await Promise.all([startKafka(), startPostgres(), startTargets()]);
@@ -36,12 +37,13 @@ describe('five destinations in trouble at the same time', () => {
     });
     desk = new OrderDesk(heddle);
     for (const { kind, settings } of targets) {
-      await createIntegration(heddle.admin, {
+      const { integrationId } = await createIntegration(heddle.admin, {
         destination: kind,
         description: kind,
         settings,
         include: { ticket: false },
       });
+      integrations.set(kind, integrationId);
     }
     await desk.saveRecipe(RECIPE);
   }, 120_000);
@@ -125,5 +127,36 @@ describe('five destinations in trouble at the same time', () => {
     await expectArrived(orderNumber);
     expect([await received('email'), await received('zapier')]).toEqual([2, 2]);
     expect(await new HubData(heddle).deadLetters()).toEqual([]);
+  }, 90_000);
+
+  it('are told of by a mail although its worker is killed while it sends it', async () => {
+    const orderNumber = 'T-told';
+    const integrationId = integrations.get('sftp') ?? '';
+    const list = { 'success-notification-list': 'office@factory.example' };
+    await heddle.admin.expect('PATCH', `/api/v2/integrations/${integrationId}`, list);
+    const mailbox = targets.find(({ kind }) => kind === 'email');
+    const told = (): readonly string[] =>
+      (mailbox?.mails?.() ?? [])
+        .filter(({ subject }) => subject.startsWith(`Order ${orderNumber} has been delivered`))
+        .map(({ id }) => id);
+    mailbox?.fault('hung');
+    await desk.post({ orderNumber, recipeId: RECIPE });
+    // The mailbox has it, and the worker does not know.
+    await eventually(() => expect(told()).toHaveLength(1), WITHIN);
+    heddle.service('outbound-email').signal('SIGKILL');
+    mailbox?.fault(undefined);
+
+    await eventually(async () => {
+      const path = `/api/v2/deliveries?notifies=${integrationId}`;
+      const { items } = DeliveryPage.parse(await heddle.client.expect('GET', path));
+      expect(items).toMatchObject([{ state: 'succeeded', notification: { kind: 'succeeded' } }]);
+    }, WITHIN);
+    expect(new Set(told()).size).toBe(1);
+    expect(told()).toHaveLength(2);
+    await eventually(
+      async () => expect(await deliveriesOf(orderNumber)).toEqual(everyKind('succeeded')),
+      WITHIN,
+    );
+    await expectArrived(orderNumber);
   }, 90_000);
 });
