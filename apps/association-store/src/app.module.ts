@@ -17,7 +17,7 @@ import { Lifecycle } from './lifecycle.js';
 import { Linker } from './links/linker.js';
 import { StoreMetrics } from './operations/store-metrics.js';
 import { OrderConsumer } from './orders/order.consumer.js';
-import { OrderController } from './orders/order.controller.js';
+import { ChosenOrderController, OrderController } from './orders/order.controller.js';
 import { RecipeConsumer } from './recipes/recipe.consumer.js';
 import { RecipeController } from './recipes/recipe.controller.js';
 import { ReportController } from './reports/report.controller.js';
@@ -82,6 +82,7 @@ export class AppModule {
         OrderConsumer,
         RecipeConsumer,
         OrderController,
+        ChosenOrderController,
         RecipeController,
         FileController,
         ReportController,

@@ -7,7 +7,7 @@ import { eventually } from '@heddle/testing';
 
 import { sweepLinks } from '../src/links/link.repository.js';
 import { purgeHistory } from '../src/operations/history-purge.js';
-import { findOrder, listOrders } from '../src/orders/order.queries.js';
+import { chosenOrders, findOrder, listOrders } from '../src/orders/order.queries.js';
 import { insertPlaceholders, shareRecipes, writeOrders } from '../src/orders/order.repository.js';
 import { foldOrders } from '../src/orders/fold-orders.js';
 import { factsOf, readDocument } from '../src/recipes/document-facts.js';
@@ -260,6 +260,25 @@ describe('recipes', () => {
     expect((await findDocument(store.dataSource, name))?.document).toContain('other');
     expect(await findDocument(store.dataSource, name, 3)).toBeUndefined();
     expect(await findDocument(store.dataSource, { ...name, tenant: 'other' })).toBeUndefined();
+  });
+
+  it('let a filter through of the orders that somebody names, the last created first', async () => {
+    await store.say(
+      { order: '1', items: [{ item: 'a', recipe: 'R1' }] },
+      { order: '2', items: [{ item: 'a', recipe: 'R1' }] },
+      { order: '3', items: [{ item: 'a', recipe: 'R1' }] },
+      { order: '4', items: [{ item: 'a', recipe: 'R1' }] },
+      { order: '3', cancel: true },
+    );
+    const { items } = await listOrders(store.dataSource, READER, { limit: 200 });
+    const uids = items.flatMap(({ orderUid, orderNumber }) => (orderNumber === '4' ? [] : orderUid));
+    const chosen = async (reader: typeof READER, filters: object = {}): Promise<string[]> =>
+      (await chosenOrders(store.dataSource, reader, { orderUids: uids.toSorted(), ...filters })).map(
+        ({ orderNumber }) => orderNumber,
+      );
+    expect(await chosen(READER)).toEqual(['3', '2', '1']);
+    expect(await chosen(READER, { status: 'open' })).toEqual(['2', '1']);
+    expect(await chosen({ ...READER, tenant: 'other' })).toEqual([]);
   });
 
   it('are linked to the orders that waited for them, in one event for each order', async () => {

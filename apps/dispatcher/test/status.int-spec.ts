@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 
-import { DispatcherStatus } from '@heddle/contracts';
-import type { OrderChangedV1 } from '@heddle/contracts';
+import { DispatcherStatus, MAX_CHOSEN_ORDERS } from '@heddle/contracts';
+import type { DeliveryState, OrderChangedV1 } from '@heddle/contracts';
 import { execute } from '@heddle/persistence';
 
 import { countLastDay, countOpen, openBreakers } from '../src/status/status.queries.js';
@@ -96,5 +96,40 @@ describe('the status of deliveries', () => {
       countLastDay(bench.dataSource, reader, new Date());
     expect(await of({ ...READER, channel: 'teams' })).toMatchObject({ succeeded: 1 });
     expect(await of({ ...READER, tenant: 'other' })).toMatchObject({ succeeded: 0 });
+  });
+});
+
+describe('orders by the state of their deliveries', () => {
+  it('are those that have such a delivery, each once, the last created first, and page by page', async () => {
+    await bench.integration({ limits: { window: 500, perSecond: null } });
+    const held = await bench.integration({ limits: { window: 500, perSecond: null }, channels: ['eu'] });
+    const numbers = Array.from({ length: MAX_CHOSEN_ORDERS + 3 }, (_, index) => index + 1);
+    await bench.say('order.submitted', ...numbers.map((number) => numbered(number)));
+    const offers = await bench.pump();
+    const uidOf = (number: number): string => numbered(number).orderUid;
+    const failing = offers.filter(({ order: of }) => of?.orderUid === uidOf(2));
+    const others = offers.filter((offer) => !failing.includes(offer));
+    await bench.report(
+      ...failing.map((offer) => failed(offer, 'REJECTED')),
+      ...others.map((offer) => done(offer)),
+    );
+    await bench.say('order.submitted', numbered(900, { channel: 'eu' }));
+    await bench.change(held, { status: 'paused' });
+
+    const orders = (state: DeliveryState, before?: string, channel?: string): Promise<readonly string[]> =>
+      bench.deliveries.ordersIn({ tenant: TENANT, channel }, { state, before });
+    expect(await orders('failed')).toEqual([uidOf(2)]);
+    expect(await orders('failed', uidOf(2))).toEqual([]);
+    const first = await orders('succeeded');
+    const newest = numbers.toReversed().filter((number) => number !== 2);
+    expect(first).toEqual(newest.slice(0, MAX_CHOSEN_ORDERS).map(uidOf));
+    expect(await orders('succeeded', first.at(-1))).toEqual(newest.slice(MAX_CHOSEN_ORDERS).map(uidOf));
+    // As its reader sees it: paused is waiting.
+    expect(await orders('waiting')).toEqual([uidOf(900)]);
+    expect(await orders('ready')).toEqual([uidOf(900)]);
+    expect(await orders('waiting', undefined, 'other')).toEqual([]);
+    expect(
+      await bench.deliveries.ordersIn({ tenant: 'other', channel: undefined }, { state: 'failed' }),
+    ).toEqual([]);
   });
 });

@@ -135,6 +135,13 @@ describe('an order on its way from POST to file', () => {
       const page = OrderPage.parse(await heddle.client.expect('GET', '/api/v2/orders?orderNumber=3001'));
       expect(page.items).toMatchObject([{ version: 2, reason: 'recipe-linked' }]);
     }, WITHIN);
+    const orders = async (state: string): Promise<readonly string[]> => {
+      const query = `orderNumber=3001&deliveryState=${state}`;
+      const page = OrderPage.parse(await heddle.client.expect('GET', `/api/v2/orders?${query}`));
+      return page.items.map(({ orderNumber }) => orderNumber);
+    };
+    await eventually(async () => expect(await orders('succeeded')).toEqual(['3001']), WITHIN);
+    expect(await orders('failed')).toEqual([]);
   });
 
   it('changes nothing and sends nothing when the same association comes again', async () => {

@@ -15,6 +15,7 @@ import { registerDocs } from './docs/docs.js';
 import { LinkedFiles } from './files/linked-files.js';
 import { OpenReads } from './recipes/open-reads.js';
 import { registerRecipeRead } from './recipes/recipe-read.js';
+import { registerOrderList } from './upstream/order-list.js';
 import { registerOrderRead } from './upstream/order-read.js';
 import { registerPassedOn } from './upstream/pass-on.js';
 import { registerUploads } from './upstream/uploads.js';
@@ -58,6 +59,7 @@ export async function startGateway(options: GatewayOptions): Promise<RunningServ
       app.get(Lifecycle).draining.register(fastify);
       registerPassedOn(fastify, upstreams);
       registerUploads(fastify, upstreams, config.BODY_WITHIN_MS);
+      registerOrderList(fastify, upstreams);
       registerOrderRead(fastify, upstreams);
       const linkedFiles = app.get(LinkedFiles);
       linkedFiles.register(fastify);

@@ -3,7 +3,7 @@ import { decodeJwt } from 'jose';
 
 import { createTenant, setRecipeAccess } from '@heddle/access';
 import type { AuditEntry } from '@heddle/contracts';
-import { AuditPage, HubStatus, Problem } from '@heddle/contracts';
+import { AuditPage, HubStatus, OrderPage, Problem } from '@heddle/contracts';
 
 import { TENANT, startTestGateway, untilReady } from './harness.js';
 import type { TestGateway } from './harness.js';
@@ -166,6 +166,65 @@ describe('what other services own', () => {
     gateway.dispatcher.answer = () => ({ status: 500 });
     expect((await call(`/api/v2/orders/${UID}`, { headers })).status).toBe(404);
   }, 20_000);
+
+  it('orders are found by the state of their deliveries, which another service knows', async () => {
+    const uidOf = (number: number): string => UID.replace(/.{4}$/, String(number).padStart(4, '0'));
+    const view = (orderUid: string): object => ({
+      orderUid,
+      tenant: TENANT,
+      channel: 'eu',
+      orderNumber: orderUid.slice(-4),
+      orderId: null,
+      status: 'open',
+      version: 1,
+      reason: 'submitted',
+      cancelReason: null,
+      acceptedAt: new Date().toISOString(),
+      updatedAt: new Date().toISOString(),
+      items: [],
+    });
+    const asked = (url: string): URLSearchParams => new URL(url, gateway.url).searchParams;
+    // 150 orders have such a delivery; every third of them passes the other filters.
+    const failed = Array.from({ length: 150 }, (_, index) => uidOf(150 - index));
+    gateway.dispatcher.answer = ({ url }) => {
+      const before = asked(url).get('before') ?? 'g';
+      const orderUids = failed.filter((uid) => uid < before).slice(0, 100);
+      return { status: 200, body: JSON.stringify({ orderUids }) };
+    };
+    gateway.store.answer = ({ url }) => {
+      const uids = (asked(url).get('orderUids') ?? '').split(',');
+      const items = uids.filter((uid) => Number(uid.slice(-4)) % 3 === 0).map(view);
+      return { status: 200, body: JSON.stringify({ items }) };
+    };
+    const { key: reader } = await gateway.key(['orders:read']);
+    const list = async (query: string): Promise<{ numbers: number[]; nextCursor: string | null }> => {
+      const answer = await call(`/api/v2/orders?deliveryState=failed&status=open${query}`, {
+        headers: { authorization: `Bearer ${reader}` },
+      });
+      expect(answer.status).toBe(200);
+      const { items, nextCursor } = OrderPage.parse(await answer.json());
+      return { numbers: items.map(({ orderNumber }) => Number(orderNumber)), nextCursor };
+    };
+
+    const numbers: number[] = [];
+    let cursor: string | null = null;
+    do {
+      const page = await list(`&limit=40${cursor === null ? '' : `&cursor=${cursor}`}`);
+      expect(page.numbers.length).toBeLessThanOrEqual(40);
+      numbers.push(...page.numbers);
+      cursor = page.nextCursor;
+    } while (cursor !== null);
+
+    expect(numbers).toEqual(Array.from({ length: 50 }, (_, index) => 150 - 3 * index));
+    expect(gateway.store.seen.every(({ url }) => asked(url).get('status') === 'open')).toBe(true);
+    expect(gateway.store.seen.some(({ url }) => asked(url).has('deliveryState'))).toBe(false);
+    const bad = await call('/api/v2/orders?deliveryState=lost&limit=0');
+    expect(bad.status).toBe(400);
+    const { errors } = Problem.parse(await bad.json());
+    expect(errors?.map(({ pointer }) => pointer).toSorted()).toEqual(['?/deliveryState', '?/limit']);
+    gateway.dispatcher.answer = () => ({ status: 500 });
+    expect((await call('/api/v2/orders?deliveryState=failed')).status).toBe(503);
+  });
 
   it('the audit is one: keys from here, integrations from there, newest first, page by page', async () => {
     const other = Array.from({ length: 7 }, (_, index): AuditEntry => ({

@@ -109,7 +109,12 @@ export { MAX_BODY_BYTES, operations } from './lib/http/operations.js';
 export type { Operation, OperationAnswer } from './lib/http/operations.js';
 export {
   OrderDetails,
+  ChosenOrdersQuery,
+  DeliveredOrders,
+  DeliveredOrdersQuery,
+  MAX_CHOSEN_ORDERS,
   OrderPage,
+  StoredOrdersQuery,
   OrderVersion,
   OrderView,
   OrderWithVersions,

@@ -4,12 +4,12 @@ import { DataSource } from 'typeorm';
 import { z } from 'zod';
 
 import { Caller, RequirePermission, ServiceTokenGuard } from '@heddle/access';
-import { OrdersQuery } from '@heddle/contracts';
+import { ChosenOrdersQuery, StoredOrdersQuery } from '@heddle/contracts';
 import type { OrderView, OrderWithVersions } from '@heddle/contracts';
 import { DatabaseProblemFilter } from '@heddle/persistence';
 import { ProblemError, isUnchanged, parseInput } from '@heddle/platform';
 
-import { findOrder, listOrders } from './order.queries.js';
+import { chosenOrders, findOrder, listOrders } from './order.queries.js';
 
 @Controller('api/v2/orders')
 @UseGuards(ServiceTokenGuard)
@@ -23,7 +23,7 @@ export class OrderController {
     @Caller() { tenant, channel }: Caller,
     @Query() query: unknown,
   ): Promise<{ items: OrderView[]; nextCursor: string | null }> {
-    return await listOrders(this.dataSource, { tenant, channel }, parseInput(OrdersQuery, query, '?'));
+    return await listOrders(this.dataSource, { tenant, channel }, parseInput(StoredOrdersQuery, query, '?'));
   }
 
   @Get(':orderUid')
@@ -42,5 +42,23 @@ export class OrderController {
     if (!isUnchanged(ifNoneMatch, etag)) return order;
     void reply.status(304);
     return undefined;
+  }
+}
+
+/** For the gateway, which knows the orders from elsewhere. */
+@Controller('internal/orders')
+@UseGuards(ServiceTokenGuard)
+@UseFilters(DatabaseProblemFilter)
+@RequirePermission('orders:read')
+export class ChosenOrderController {
+  constructor(private readonly dataSource: DataSource) {}
+
+  @Get()
+  async list(
+    @Caller() { tenant, channel }: Caller,
+    @Query() query: unknown,
+  ): Promise<{ items: OrderView[] }> {
+    const asked = parseInput(ChosenOrdersQuery, query, '?');
+    return { items: await chosenOrders(this.dataSource, { tenant, channel }, asked) };
   }
 }

@@ -1,9 +1,10 @@
 import type {
+  ChosenOrdersQuery,
   ManifestFile,
   OrderVersion,
   OrderView,
   OrderWithVersions,
-  OrdersQuery,
+  StoredOrdersQuery,
 } from '@heddle/contracts';
 import { decodeCursor, inTransaction, toPage } from '@heddle/persistence';
 import type { DataSource, Tx } from '@heddle/persistence';
@@ -28,6 +29,8 @@ const VIEW_COLUMNS = `o.order_uid AS "orderUid", o.tenant, o.channel, o.order_nu
   o.order_id AS "orderId", o.status, o.version, o.reason, o.cancel_reason AS "cancelReason",
   o.accepted_at AS "acceptedAt", o.updated_at AS "updatedAt"`;
 
+type OrderFilters = Omit<StoredOrdersQuery, 'limit' | 'cursor'>;
+
 const Position = z.tuple([z.uuid()]);
 
 /**
@@ -37,7 +40,7 @@ const Position = z.tuple([z.uuid()]);
 export async function listOrders(
   dataSource: DataSource,
   reader: Reader,
-  { limit, cursor, ...filters }: OrdersQuery,
+  { limit, cursor, ...filters }: StoredOrdersQuery,
 ): Promise<{ items: OrderView[]; nextCursor: string | null }> {
   const bound = { list: 'orders', ...reader, filters };
   const after = cursor === undefined ? undefined : decodeCursor(cursor, bound, Position)[0];
@@ -50,6 +53,23 @@ export async function listOrders(
     );
     const page = toPage(rows, { limit, filters: bound, positionOf: ({ orderUid }) => [orderUid] });
     return { items: await withItems(tx, page.items), nextCursor: page.nextCursor };
+  });
+}
+
+/** Those of the named orders that the filters let through, the last created first. */
+export async function chosenOrders(
+  dataSource: DataSource,
+  reader: Reader,
+  { orderUids, ...filters }: ChosenOrdersQuery,
+): Promise<OrderView[]> {
+  const { where, params } = conditions(reader, filters);
+  return await readOnly(dataSource, async (tx) => {
+    const rows = await tx.query<ViewRow>(
+      `SELECT ${VIEW_COLUMNS} FROM ${SCHEMA}.orders o
+       WHERE ${where} AND o.order_uid = ANY ($${String(params.length + 1)}::uuid[]) ORDER BY o.order_uid DESC`,
+      [...params, orderUids],
+    );
+    return await withItems(tx, rows);
   });
 }
 
@@ -80,7 +100,7 @@ export async function findOrder(
 
 function conditions(
   { tenant, channel }: Reader,
-  filters: Omit<OrdersQuery, 'limit' | 'cursor'>,
+  filters: OrderFilters,
   after?: string,
 ): { where: string; params: unknown[] } {
   const params: unknown[] = [tenant];

@@ -15,8 +15,8 @@ import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 
 import { Caller, RequirePermission, ServiceTokenGuard } from '@heddle/access';
-import { DeliveriesQuery } from '@heddle/contracts';
-import type { DeliveryDetails, DeliverySummary } from '@heddle/contracts';
+import { DeliveredOrdersQuery, DeliveriesQuery } from '@heddle/contracts';
+import type { DeliveredOrders, DeliveryDetails, DeliverySummary } from '@heddle/contracts';
 import { DatabaseProblemFilter } from '@heddle/persistence';
 import { ProblemError, etagOfText, isUnchanged } from '@heddle/platform';
 
@@ -68,6 +68,16 @@ export class DeliveryController {
     const found = z.uuid().safeParse(id).success ? await this.cancelling.cancel(caller, id) : undefined;
     if (!found) throw new ProblemError(404, 'there is no such delivery');
     return found;
+  }
+
+  /** For the gateway, which knows the orders themselves from the store. */
+  @Get('internal/orders')
+  async listOrders(@Caller() { tenant, channel }: Caller, @Query() asked: unknown): Promise<DeliveredOrders> {
+    const found = await this.deliveries.ordersIn(
+      { tenant, channel },
+      parseQuery(DeliveredOrdersQuery, asked),
+    );
+    return { orderUids: [...found] };
   }
 
   /** A document that travelled in its offers and is too long for the link that leads to it. */

@@ -1,7 +1,9 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { z } from 'zod';
 
+import { MAX_CHOSEN_ORDERS } from '@heddle/contracts';
 import type {
+  DeliveredOrdersQuery,
   DeliveriesQuery,
   DeliveryDetails,
   DeliveryFilter,
@@ -137,6 +139,26 @@ export class DeliveryRepository {
         })),
       };
     });
+  }
+
+  /**
+   * Orders with a delivery in a state, the last created first: their uids grow with time.
+   *
+   * States but 'succeeded' are rare: their deliveries are found first, by the index that they have. Of 'succeeded' nearly
+   * every order has one, so the orders are walked.
+   */
+  async ordersIn(reader: Reader, { state, before }: DeliveredOrdersQuery): Promise<readonly string[]> {
+    const where = conditionsOf(reader, { state });
+    where.text(`d.kind = 'order' AND i.tenant = d.tenant`);
+    where.add('d.subject < $?', before);
+    const rows = await query<{ subject: string }>(
+      this.dataSource,
+      `WITH found AS ${state === 'succeeded' ? 'NOT MATERIALIZED' : 'MATERIALIZED'} (
+         SELECT d.subject FROM ${DELIVERIES} WHERE ${where.sql})
+       SELECT DISTINCT subject FROM found ORDER BY subject DESC LIMIT ${String(MAX_CHOSEN_ORDERS)}`,
+      where.params,
+    );
+    return rows.map(({ subject }) => subject);
   }
 
   /** Text of a file that travels in its offers. */

@@ -38,6 +38,7 @@ const ANSWER_HEADERS = [
 /** Operations that do more than pass on. */
 const COMPOSED: ReadonlySet<string> = new Set([
   'getOrder',
+  'listOrders',
   'getRecipe',
   'getTicket',
   'getPngPreview',

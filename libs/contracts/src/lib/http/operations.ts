@@ -154,6 +154,7 @@ const orders = [
     path: '/api/v2/orders',
     tag: 'Orders',
     summary: 'Find orders',
+    description: 'With `deliveryState` a page may be shorter than its limit and have a next one.',
     owner: 'association-store',
     permission: 'orders:read',
     query: OrdersQuery,
