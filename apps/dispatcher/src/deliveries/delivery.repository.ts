@@ -200,7 +200,8 @@ export function conditionsOf({ tenant, channel }: Reader, filters: DeliveryFilte
   if (filters.state === 'waiting')
     where.text(`(d.state = 'waiting' OR (d.state = 'ready' AND (${HELD}) IS NOT NULL))`);
   else if (filters.state === 'ready') where.text(`d.state = 'ready' AND (${HELD}) IS NULL`);
-  else where.add('d.state = $?', filters.state);
+  // One of a closed set, and no parameter: a generic plan takes an index of some states only where it sees which.
+  else if (filters.state !== undefined) where.text(`d.state = '${filters.state}'`);
   where.add('d.code = $?', filters.code);
   where.add('d.created_at >= $?', filters.since);
   where.add('d.created_at < $?', filters.until);
