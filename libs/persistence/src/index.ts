@@ -25,5 +25,5 @@ export { deleteInBatches } from './lib/purge.js';
 export type { Purge } from './lib/purge.js';
 export { Repeated } from './lib/repeated.js';
 export { SchemaWatch } from './lib/schema-watch.js';
-export { execute, inTransaction, query, queryWithin } from './lib/transaction.js';
+export { execute, inTransaction, planForParameters, query, queryWithin, search } from './lib/transaction.js';
 export type { Tx } from './lib/transaction.js';

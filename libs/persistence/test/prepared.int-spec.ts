@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import type { DataSource } from 'typeorm';
 
-import { connectDataSource, inTransaction, query } from '../src/index.js';
+import { connectDataSource, inTransaction, query, search } from '../src/index.js';
 
 import { aDataSource, aDatabase, quiet } from './support.js';
 import type { TestDatabase } from './support.js';
@@ -67,6 +67,15 @@ describe('a statement with parameters', () => {
     expect(await find([])).toEqual([]);
 
     expect(await prepared(FIND)).toEqual([{ name: expect.any(String), generic: 3, custom: 0 }]);
+  });
+
+  it('is planned for its parameters where somebody searches', async () => {
+    await wind(3);
+
+    expect(await search(single, FIND, [[1]])).toEqual([{ id: 1, yarn: 'wool' }]);
+    await find([2]);
+
+    expect(await prepared(FIND)).toEqual([{ name: expect.any(String), generic: 1, custom: 1 }]);
   });
 
   it('is prepared once when many are sent at the same time', async () => {

@@ -6,7 +6,7 @@ import type {
   OrderWithVersions,
   StoredOrdersQuery,
 } from '@heddle/contracts';
-import { decodeCursor, inTransaction, toPage } from '@heddle/persistence';
+import { decodeCursor, inTransaction, planForParameters, toPage } from '@heddle/persistence';
 import type { DataSource, Tx } from '@heddle/persistence';
 import { z } from 'zod';
 
@@ -200,6 +200,7 @@ function withInstants<T extends { readonly acceptedAt: Date; readonly updatedAt:
 async function readOnly<T>(dataSource: DataSource, work: (tx: Tx) => Promise<T>): Promise<T> {
   return await inTransaction(dataSource, async (tx) => {
     await tx.execute('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY');
+    planForParameters(tx);
     return await work(tx);
   });
 }

@@ -1,5 +1,5 @@
 import type { RecipeView, RecipesQuery } from '@heddle/contracts';
-import { decodeCursor, query, toPage } from '@heddle/persistence';
+import { decodeCursor, search, toPage } from '@heddle/persistence';
 import type { DataSource } from '@heddle/persistence';
 import { z } from 'zod';
 
@@ -35,7 +35,7 @@ export async function listRecipes(
   const bound = { list: 'recipes', ...reader, filters };
   const after = cursor === undefined ? undefined : decodeCursor(cursor, bound, Position);
   const { sql, params } = recipesPage(reader, filters, limit, after);
-  const rows = await query<ViewRow>(dataSource, sql, params);
+  const rows = await search<ViewRow>(dataSource, sql, params);
   const page = toPage(rows, {
     limit,
     filters: bound,

@@ -1,6 +1,6 @@
 import { DEFAULT_REPORT_DAYS, MAX_REPORT_DAYS, MAX_REPORT_GROUPS } from '@heddle/contracts';
 import type { ConversionsQuery, ConversionsReport } from '@heddle/contracts';
-import { query } from '@heddle/persistence';
+import { search } from '@heddle/persistence';
 import type { DataSource } from '@heddle/persistence';
 import { ProblemError } from '@heddle/platform';
 
@@ -44,7 +44,7 @@ export async function countConversions(
 ): Promise<ConversionsReport> {
   const { from, to } = spanOf(asked, now);
   const { groupBy } = asked;
-  const rows = await query<CountRow>(
+  const rows = await search<CountRow>(
     dataSource,
     `WITH saved AS (
        SELECT v.tenant, v.recipe_id, ${GROUP[groupBy]} AS "group" FROM ${SCHEMA}.recipe_versions v

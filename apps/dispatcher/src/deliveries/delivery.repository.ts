@@ -10,7 +10,7 @@ import type {
   DeliverySummary,
   Receipt,
 } from '@heddle/contracts';
-import { decodeCursor, inTransaction, query, toPage } from '@heddle/persistence';
+import { decodeCursor, inTransaction, query, search, toPage } from '@heddle/persistence';
 import type { DataSource } from '@heddle/persistence';
 
 import { DATA_SOURCE } from '../tokens.js';
@@ -90,7 +90,7 @@ export class DeliveryRepository {
     const where = conditionsOf(reader, filters);
     where.add('d.delivery_id < $?', after);
     where.add('n.integration_id = $?', notifies);
-    const rows = await query<SummaryRow>(
+    const rows = await search<SummaryRow>(
       this.dataSource,
       `${SUMMARY} WHERE ${where.sql} ORDER BY d.delivery_id DESC LIMIT ${String(limit + 1)}`,
       where.params,
@@ -151,7 +151,7 @@ export class DeliveryRepository {
     const where = conditionsOf(reader, { state });
     where.text(`d.kind = 'order' AND i.tenant = d.tenant`);
     where.add('d.subject < $?', before);
-    const rows = await query<{ subject: string }>(
+    const rows = await search<{ subject: string }>(
       this.dataSource,
       `WITH found AS ${state === 'succeeded' ? 'NOT MATERIALIZED' : 'MATERIALIZED'} (
          SELECT d.subject FROM ${DELIVERIES} WHERE ${where.sql})
@@ -200,8 +200,7 @@ export function conditionsOf({ tenant, channel }: Reader, filters: DeliveryFilte
   if (filters.state === 'waiting')
     where.text(`(d.state = 'waiting' OR (d.state = 'ready' AND (${HELD}) IS NOT NULL))`);
   else if (filters.state === 'ready') where.text(`d.state = 'ready' AND (${HELD}) IS NULL`);
-  // One of a closed set, and no parameter: a generic plan takes an index of some states only where it sees which.
-  else if (filters.state !== undefined) where.text(`d.state = '${filters.state}'`);
+  else where.add('d.state = $?', filters.state);
   where.add('d.code = $?', filters.code);
   where.add('d.created_at >= $?', filters.since);
   where.add('d.created_at < $?', filters.until);

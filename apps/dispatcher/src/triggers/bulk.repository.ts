@@ -1,7 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 
 import type { BulkTrigger, DeliveryFilter } from '@heddle/contracts';
-import { inTransaction, query } from '@heddle/persistence';
+import { inTransaction, planForParameters, query } from '@heddle/persistence';
 import type { DataSource, Tx } from '@heddle/persistence';
 
 import { Conditions, DELIVERIES, conditionsOf } from '../deliveries/delivery.repository.js';
@@ -49,6 +49,7 @@ export class BulkRepository {
 
   /** How many lanes have a delivery that matches. */
   async count(tx: Tx, reader: Reader, filter: DeliveryFilter): Promise<number> {
+    planForParameters(tx);
     const where = repeatable(reader, filter);
     const [row] = await tx.query<{ count: number }>(
       `SELECT count(DISTINCT d.lane_key)::int AS count FROM ${DELIVERIES} WHERE ${where.sql}`,
@@ -180,6 +181,7 @@ function repeatable(reader: Reader, filter: DeliveryFilter): Conditions {
  * delivery of this bulk trigger has had its turn.
  */
 async function nextMatches(tx: Tx, bulk: RunningRow, limit: number): Promise<readonly Match[]> {
+  planForParameters(tx);
   const { tenant, channel, filter, createdAt } = bulk;
   const where = repeatable({ tenant, channel: channel ?? undefined }, filter);
   where.add('d.created_at < (SELECT b.created_at FROM dispatcher.bulks b WHERE b.bulk_id = $?)', bulk.bulkId);

@@ -1,6 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 
 import type { OrderChangedV1, RecipeSavedV1, Trigger, TriggerRequest } from '@heddle/contracts';
+import { planForParameters } from '@heddle/persistence';
 import type { Tx } from '@heddle/persistence';
 import { newId, newTraceparent } from '@heddle/platform';
 
@@ -62,6 +63,7 @@ export class TriggerRepository {
 
   /** What the request names, at most `limit` of it. A recipe stands for the orders that use it, or else for itself. */
   async find(tx: Tx, tenant: string, request: TriggerRequest, limit: number): Promise<readonly Subject[]> {
+    planForParameters(tx);
     const { orderNumber, orderId, orderUid, recipeId } = request;
     const where = async (sql: string, value: string): Promise<readonly Subject[]> =>
       await tx.query<Subject>(

@@ -60,6 +60,26 @@ export async function query<T>(
   return await withConnection(dataSource, async (client) => (await run(client, sql, params)).rows as T[]);
 }
 
+/**
+ * Statements of this transaction are planned for their parameters, each time. For lists, counts and reports with
+ * filters: which index is best depends on what is asked for, and rare things must not be looked for in a whole history.
+ */
+export function planForParameters(tx: Tx): void {
+  tx.post('SET LOCAL plan_cache_mode = force_custom_plan');
+}
+
+/** One statement by itself, planned for its parameters: {@link planForParameters}. */
+export async function search<T>(
+  dataSource: DataSource,
+  sql: string,
+  params?: readonly unknown[],
+): Promise<T[]> {
+  return await inTransaction(dataSource, async (tx) => {
+    planForParameters(tx);
+    return await tx.query<T>(sql, params);
+  });
+}
+
 const QUERY_CANCELED = '57014';
 
 /**
