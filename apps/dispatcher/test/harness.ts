@@ -203,6 +203,38 @@ export class Bench {
     });
   }
 
+  /** As a dispatcher does it that does not know yet of places. */
+  async approveAsBefore(integrationId: string, version: number): Promise<void> {
+    await inTransaction(this.dataSource, async (tx) => {
+      await tx.query(
+        `UPDATE dispatcher.integration_versions SET status = 'superseded' WHERE integration_id = $1`,
+        [integrationId],
+      );
+      await tx.query(
+        `INSERT INTO dispatcher.integration_versions
+           (integration_id, version, status, actor, decided_by, decided_at, description, triggers, channels, success_list,
+            failure_list, settings, limits, include, temporary_recipes)
+         SELECT integration_id, $2, 'approved', actor, decided_by, decided_at, description, triggers, channels, success_list,
+                failure_list, settings, limits, include, temporary_recipes
+         FROM dispatcher.integration_versions WHERE integration_id = $1 AND version = $2 - 1`,
+        [integrationId, version],
+      );
+      await updateIntegration(tx, integrationId, { version, approvedVersion: version });
+    });
+  }
+
+  /** As a dispatcher does it that does not know yet of versions of offers. */
+  async offerAsBefore({ offerId }: DeliveryRequestedV1): Promise<void> {
+    await execute(
+      this.dataSource,
+      `WITH found AS (DELETE FROM dispatcher.offers WHERE offer_id = $1 RETURNING *)
+       INSERT INTO dispatcher.offers
+         (offer_id, delivery_id, integration_id, attempt, not_after, finished_at, outcome, code, message)
+       SELECT offer_id, delivery_id, integration_id, attempt, not_after, NULL, NULL, NULL, NULL FROM found`,
+      [offerId],
+    );
+  }
+
   async change(integrationId: string, change: IntegrationChange): Promise<void> {
     await inTransaction(this.dataSource, async (tx) => {
       await updateIntegration(tx, integrationId, change);

@@ -200,6 +200,34 @@ describe('the life of a delivery', () => {
     expect((await bench.pump()).map(({ files }) => files.length)).toEqual([first!.files.length]);
   });
 
+  it('sends the whole set where an older dispatcher has written the version, which may lead elsewhere', async () => {
+    const integrationId = await bench.integration();
+    await bench.say('order.submitted', v(1));
+    const [first] = await bench.pump();
+    await bench.report(started(first!), progress(first!, [first!.files[0]!.name]));
+    await bench.report(failed(first!, 'UNAVAILABLE'));
+    await bench.approveAsBefore(integrationId, 2);
+
+    expect((await bench.pump()).map(({ files }) => files.length)).toEqual([first!.files.length]);
+  });
+
+  it('goes on with what an older dispatcher has offered', async () => {
+    const integrationId = await bench.integration();
+    await bench.say('order.submitted', v(1));
+    const [first] = await bench.pump();
+    await bench.offerAsBefore(first!);
+    await bench.report(started(first!));
+    await bench.age(first!.offerId, 60);
+    await bench.reports.giveUp(45_000);
+    await bench.approve(integrationId, 2, 1);
+    const [second] = await bench.pump();
+
+    await bench.report(done(first!));
+    await bench.report(failed(second!, 'UNAVAILABLE'));
+
+    expect(await bench.takeFinished()).toMatchObject([{ topic: 'delivery.succeeded' }]);
+  });
+
   it('does not retry what waiting cannot mend', async () => {
     await bench.integration();
     await bench.say('order.submitted', v(1));

@@ -20,6 +20,7 @@ import { flowAfter, isMoved } from '../flow/flow.js';
 import type { OfferEnd } from '../flow/flow.js';
 import { lockFlows, readFlows, saveFlows } from '../flow/flow.repository.js';
 import type { FlowRow } from '../flow/flow.repository.js';
+import { targetVersionOf } from '../integrations/integration.repository.js';
 import { lockForStop, stopGone } from '../integrations/stop-gone.js';
 import type { GoneTarget } from '../integrations/stop-gone.js';
 import type { EndReason } from '../lanes/lane.js';
@@ -479,7 +480,10 @@ async function readDeliveries(
   return new Map(rows.map((row) => [row.deliveryId, new Tally(row, filesOf.get(row.deliveryId) ?? [])]));
 }
 
-/** Older offers that were sent to another place than the newest one: what they prove is not there. */
+/**
+ * Older offers that were sent to another place than the newest one: what they prove is not there. Those that do not say
+ * their version, as an older dispatcher has made them, count.
+ */
 async function offersElsewhere(
   tx: Tx,
   reports: readonly { readonly deliveryId: string; readonly offerId: string }[],
@@ -493,7 +497,7 @@ async function offersElsewhere(
        ON a.integration_id = d.integration_id AND a.version = o.integration_version
      JOIN dispatcher.integration_versions b
        ON b.integration_id = d.integration_id AND b.version = d.integration_version
-     WHERE o.offer_id = ANY($1) AND a.target_version <> b.target_version`,
+     WHERE o.offer_id = ANY($1) AND ${targetVersionOf('a')} <> ${targetVersionOf('b')}`,
     [older.map(({ offerId }) => offerId)],
   );
   return new Set(rows.map(({ offerId }) => offerId));

@@ -52,7 +52,12 @@ export type WholeRow = IntegrationRow & VersionRow;
 const INTEGRATION = `i.integration_id AS "integrationId", i.tenant, i.destination, i.status, i.version,
   i.approved_version AS "approvedVersion", i.active_from AS "activeFrom", i.revision, i.created_at AS "createdAt",
   i.updated_at AS "updatedAt"`;
-export const VERSION = `v.version, v.target_version AS "targetVersion", v.status AS "versionStatus", v.actor, v.created_at AS "versionCreatedAt",
+/** Null in what an older dispatcher has written, and then the version itself. */
+export function targetVersionOf(alias: string): string {
+  return `coalesce(${alias}.target_version, ${alias}.version)`;
+}
+
+export const VERSION = `v.version, ${targetVersionOf('v')} AS "targetVersion", v.status AS "versionStatus", v.actor, v.created_at AS "versionCreatedAt",
   v.decided_by AS "decidedBy", v.decided_at AS "decidedAt", v.description, v.triggers, v.channels,
   v.success_list AS "successList", v.failure_list AS "failureList", v.settings, v.limits, v.include,
   v.temporary_recipes AS "temporaryRecipes"`;

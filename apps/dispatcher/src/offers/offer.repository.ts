@@ -24,6 +24,7 @@ import type { Subject } from '../events/fact.js';
 import { budgetOf, refill } from '../flow/flow.js';
 import { FLOW_COLUMNS, saveFlows } from '../flow/flow.repository.js';
 import type { FlowRow } from '../flow/flow.repository.js';
+import { targetVersionOf } from '../integrations/integration.repository.js';
 import { recordNotices } from '../notices/record-notices.js';
 import { SCHEMA } from '../schema/schema.js';
 import { DATA_SOURCE, POLICY } from '../tokens.js';
@@ -559,7 +560,7 @@ async function earlierReceipts(
      -- What was delivered to another place is not there.
      JOIN dispatcher.integration_versions b
        ON b.integration_id = e.integration_id AND b.version = i.approved_version
-         AND b.target_version = a.target_version
+         AND ${targetVersionOf('b')} = ${targetVersionOf('a')}
      JOIN dispatcher.delivery_files f ON f.delivery_id = e.delivery_id
      WHERE d.delivery_id = ANY($1) AND e.delivery_id < d.delivery_id AND f.receipt IS NOT NULL
      ORDER BY e.delivery_id`,
@@ -589,7 +590,7 @@ function forgetElsewhere(tx: Tx, claimed: readonly Claimed[]): void {
      FROM json_to_recordset($1) AS c (delivery_id uuid, integration_id uuid, earlier integer, current integer)
      JOIN dispatcher.integration_versions a ON a.integration_id = c.integration_id AND a.version = c.earlier
      JOIN dispatcher.integration_versions b ON b.integration_id = c.integration_id AND b.version = c.current
-     WHERE f.delivery_id = c.delivery_id AND a.target_version <> b.target_version`,
+     WHERE f.delivery_id = c.delivery_id AND ${targetVersionOf('a')} <> ${targetVersionOf('b')}`,
     [
       JSON.stringify(
         changed.map(({ deliveryId, integrationId, integrationVersion, flow }) => ({
