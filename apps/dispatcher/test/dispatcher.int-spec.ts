@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 
-import type { OrderChangedV1 } from '@heddle/contracts';
+import type { OrderChangedV1, Permission } from '@heddle/contracts';
 import { newId, traceIdOf } from '@heddle/platform';
 import { eventually } from '@heddle/testing';
 
-import { contentVersion, done, failed, order, started } from './harness.js';
+import { contentVersion, done, failed, order, progress, started } from './harness.js';
 import type { OrderInput } from './harness.js';
 import { LiveDispatcher } from './live.js';
 
@@ -102,6 +102,24 @@ describe('from an event to a receipt', () => {
     const path = `/api/v2/deliveries/${String(found?.['deliveryId'])}`;
     expect((await live.call('GET', path, { channel: 'outlet' })).status).toBe(404);
     expect((await live.call('GET', path, { channel: 'default' })).status).toBe(200);
+  });
+
+  it('shows what attempts have noted to who may read the settings of integrations, and to nobody else', async () => {
+    const notes = { 'a@factory.example': '250', 'gone@factory.example': '550' };
+    live.work = (offer) => [started(offer), { ...progress(offer), notes }, failed(offer, 'REJECTED')];
+    await live.say('order.submitted', now({ orderUid: newId() }));
+    await eventually(() => {
+      expect(live.finished).toMatchObject([{ topic: 'delivery.failed' }]);
+    }, PATIENCE);
+    const path = `/api/v2/deliveries/${String(live.offers[0]?.deliveryId)}`;
+
+    const shownTo = async (...permissions: Permission[]): Promise<unknown> =>
+      Object.entries((await live.call('GET', path, { permissions })).body).find(([name]) => name === 'notes');
+    expect(await shownTo('deliveries:read', 'integrations:manage')).toEqual(['notes', notes]);
+    expect(await shownTo('admin')).toEqual(['notes', notes]);
+    expect(await shownTo('deliveries:read')).toEqual(['notes', null]);
+    expect(await shownTo('deliveries:read', 'deliveries:trigger')).toEqual(['notes', null]);
+    expect(JSON.stringify(live.finished)).not.toContain('@factory.example');
   });
 
   it('keeps the trace of the event through offer and final event', async () => {

@@ -375,6 +375,41 @@ describe('the e-mail destination', () => {
     ]);
   });
 
+  it('notes who is refused for good where nobody has the mail, and sends it to the others alone', async () => {
+    notes = {};
+    const A = 'a@factory.example';
+    const first = await retry({}, { [A]: GONE, 'gone@factory.example': GONE, 'late@factory.example': LATE });
+    expect(first.error).toMatchObject({ code: 'UNAVAILABLE', retryable: true });
+    expect(notes).toEqual({ [A]: '550', 'gone@factory.example': '550' });
+    const again = await retry({ attempt: 2 }, { 'late@factory.example': LATE });
+    expect(again.error).toMatchObject({ code: 'UNAVAILABLE' });
+    expect(server.mails).toEqual([]);
+    const last = await retry({ attempt: 3 }, {});
+    expect(last.receipts).toMatchObject([
+      {
+        location: 'mailto:late@factory.example',
+        details: { [`refused ${A}`]: 'for good, the mail server answered 550' },
+      },
+    ]);
+  });
+
+  it('is rejected where everybody is refused for good, whenever it is asked', async () => {
+    notes = {};
+    const everybody = {
+      'a@factory.example': GONE,
+      'gone@factory.example': GONE,
+      'late@factory.example': GONE,
+    };
+    const first = await retry({}, everybody);
+    expect(first.error).toMatchObject({ code: 'REJECTED', retryable: false });
+    expect(notes).toEqual(Object.fromEntries(Object.keys(everybody).map((address) => [address, '550'])));
+    // Its worker died before it said so.
+    const again = await retry({ attempt: 2 }, {});
+    expect(again).toMatchObject({ receipts: [], error: { code: 'REJECTED' } });
+    for (const { error } of [first, again]) expect((error as Error).message).not.toContain('@');
+    expect(server.mails).toEqual([]);
+  });
+
   it('tries again later where one of the refused recipients may be reached then', async () => {
     server.faults = {
       refuse: { recipient: refusal(550, '5.1.1 no such user') },

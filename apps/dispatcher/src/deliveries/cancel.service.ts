@@ -15,6 +15,7 @@ import { DATA_SOURCE } from '../tokens.js';
 
 import { DeliveryRepository } from './delivery.repository.js';
 import { promoteLanes } from './finished.js';
+import { readsSettings } from './reads-settings.js';
 
 interface StandingRow {
   readonly state: DeliveryDetails['state'];
@@ -65,7 +66,7 @@ export class CancelService {
       });
     });
     this.pump.nudge();
-    return await this.deliveries.read(caller, deliveryId);
+    return await this.deliveries.read(caller, deliveryId, { showsNotes: readsSettings(caller) });
   }
 }
 

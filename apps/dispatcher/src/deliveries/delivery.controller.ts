@@ -24,6 +24,7 @@ import { parseQuery } from '../http/input.js';
 
 import { CancelService } from './cancel.service.js';
 import { DeliveryRepository } from './delivery.repository.js';
+import { readsSettings } from './reads-settings.js';
 
 @Controller()
 @UseGuards(ServiceTokenGuard)
@@ -45,13 +46,13 @@ export class DeliveryController {
 
   @Get('api/v2/deliveries/:deliveryId')
   async read(
-    @Caller() { tenant, channel }: Caller,
+    @Caller() caller: Caller,
     @Param('deliveryId') id: string,
     @Headers('if-none-match') ifNoneMatch: string | undefined,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<DeliveryDetails | undefined> {
     const found = z.uuid().safeParse(id).success
-      ? await this.deliveries.read({ tenant, channel }, id)
+      ? await this.deliveries.read(caller, id, { showsNotes: readsSettings(caller) })
       : undefined;
     if (!found) throw new ProblemError(404, 'there is no such delivery');
     const etag = etagOfText(JSON.stringify(found));

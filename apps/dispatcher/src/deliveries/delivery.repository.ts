@@ -99,7 +99,12 @@ export class DeliveryRepository {
     return { ...page, items: page.items.map(summaryOf) };
   }
 
-  async read({ tenant, channel }: Reader, deliveryId: string): Promise<DeliveryDetails | undefined> {
+  /** @param showsNotes the reader may read the settings of integrations, of which notes may tell. */
+  async read(
+    { tenant, channel }: Reader,
+    deliveryId: string,
+    { showsNotes }: { readonly showsNotes: boolean } = { showsNotes: false },
+  ): Promise<DeliveryDetails | undefined> {
     return await inTransaction(this.dataSource, async (tx) => {
       const [row] = await tx.query<SummaryRow>(
         `${SUMMARY} WHERE d.tenant = $1 AND d.delivery_id = $2 AND ($3::text IS NULL OR d.channel = $3)`,
@@ -117,11 +122,18 @@ export class DeliveryRepository {
          FROM dispatcher.offers WHERE delivery_id = $1 ORDER BY offer_id`,
         [deliveryId],
       );
+      const [noted] = showsNotes
+        ? await tx.query<Pick<DeliveryDetails, 'notes'>>(
+            `SELECT notes FROM dispatcher.deliveries WHERE delivery_id = $1`,
+            [deliveryId],
+          )
+        : [];
       const { attempts: _, ...summary } = summaryOf(row);
       return {
         ...summary,
         repeats: row.repeats,
         acceptedAt: row.acceptedAt.toISOString(),
+        notes: noted?.notes ?? null,
         files: files.map(({ name, kind, receipt }) => {
           if (receipt === null) return { name, kind, state: 'missing' as const, receipt };
           const { location, sizeBytes, sha256, details } = receipt;

@@ -151,7 +151,7 @@ export class EmailDestination implements Destination<EmailSettings> {
 
   /**
    * Sends the mail to whom no earlier attempt has settled. Who is put off is tried again, alone: the others have the
-   * mail, or are refused for good, which is noted first.
+   * mail, or are refused for good. Before the attempt fails that is noted, which also shows it to whoever looks why.
    *
    * @returns what has become of each recipient, on whichever attempt.
    */
@@ -162,40 +162,39 @@ export class EmailDestination implements Destination<EmailSettings> {
   ): Promise<Sent> {
     const to = recipientsOf(settings);
     const replies = new Map(Object.entries(notes).map(([address, reply]) => [address, Number(reply)]));
-    const open = to.filter((address) => !replies.has(address));
-    const refused = open.length === 0 ? [] : await this.sendTo(open, message, context, replies.size > 0);
+    const replyTo = (address: string): number => replies.get(address) ?? 0;
+    const isTaken = (address: string): boolean => replyTo(address) === TAKEN;
+    const isSettled = (address: string): boolean => isTaken(address) || replyTo(address) >= 500;
+
+    const open = to.filter((address) => !isSettled(address));
+    const { refused, failure } =
+      open.length === 0 ? { refused: [], failure: undefined } : await this.sendTo(open, message, context);
     for (const address of open) replies.set(address, TAKEN);
     for (const { address, replyCode } of refused) replies.set(address, replyCode);
 
-    const replyTo = (address: string): number => replies.get(address) ?? 0;
-    const putOff = to.filter((address) => replyTo(address) !== TAKEN && replyTo(address) < 500);
-    if (putOff.length > 0) {
-      for (const address of putOff) replies.delete(address);
-      const settled = [...replies].map(([address, reply]) => [address, String(reply)]);
-      await context.note(Object.fromEntries(settled) as DeliveryNotes);
-      throw deferred(to, putOff);
+    const putOff = to.filter((address) => !isSettled(address));
+    const hasReached = to.some(isTaken);
+    if (putOff.length > 0 || !hasReached) {
+      const settled = to.filter(isSettled).map((address) => [address, String(replyTo(address))]);
+      if (settled.length > 0) await context.note(Object.fromEntries(settled) as DeliveryNotes);
+      // That all others are refused is a failure of the mail only where nobody has it.
+      throw hasReached ? deferred(to, putOff) : (failure ?? refusedByAll());
     }
     return {
-      reached: to.filter((address) => replyTo(address) === TAKEN),
-      refused: to.flatMap((address) =>
-        replyTo(address) === TAKEN ? [] : { address, replyCode: replyTo(address) },
-      ),
+      reached: to.filter(isTaken),
+      refused: to.flatMap((address) => (isTaken(address) ? [] : { address, replyCode: replyTo(address) })),
     };
   }
 
-  /** @param isContinued somebody has the mail: that all others are refused is an answer, and no failure of the mail. */
-  private async sendTo(
-    open: readonly string[],
-    message: Message,
-    context: DeliveryContext,
-    isContinued: boolean,
-  ): Promise<readonly RefusedRecipient[]> {
+  /** @returns who was refused; where that is everybody, also what it makes of the mail. */
+  private async sendTo(open: readonly string[], message: Message, context: DeliveryContext): Promise<Answer> {
     try {
-      return await this.send(message, open, context);
-    } catch (error) {
-      const refused = error instanceof DestinationError ? allRefusedBy(error.cause) : [];
-      if (!isContinued || refused.length === 0) throw error;
-      return refused;
+      return { refused: await this.send(message, open, context), failure: undefined };
+    } catch (failure) {
+      if (!(failure instanceof DestinationError)) throw failure;
+      const refused = allRefusedBy(failure.cause);
+      if (refused.length === 0) throw failure;
+      return { refused, failure };
     }
   }
 
@@ -269,6 +268,16 @@ function deferred(to: readonly string[], putOff: readonly string[]): Destination
     'DEFERRED',
     `${PLACE}: the mail server puts off recipient ${places} of ${String(to.length)}; no other is sent the mail again`,
   );
+}
+
+/** Known from earlier attempts: nobody is left to send the mail to. */
+function refusedByAll(): DestinationError {
+  return new DestinationError('REJECTED', `${PLACE}: the mail server refuses every recipient for good`);
+}
+
+interface Answer {
+  readonly refused: readonly RefusedRecipient[];
+  readonly failure: DestinationError | undefined;
 }
 
 interface Sent {

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { DeliveryCode } from '../delivery-codes.js';
 import { DestinationKind, Trigger } from '../destinations/destination-kind.js';
 import { Receipt } from '../events/delivery-attempted.v1.js';
+import { DeliveryNotes } from '../events/delivery-requested.v1.js';
 import { OfferedFileKind } from '../file-manifest.js';
 import { ForeignId, Instant, RecipeId } from '../identifiers.js';
 import { NotificationKind } from '../notification.js';
@@ -99,6 +100,11 @@ export const DeliveryDetails = DeliverySummary.omit({ attempts: true }).extend({
   /** The delivery that a manual trigger repeated. */
   repeats: z.uuid().nullable(),
   acceptedAt: Instant,
+  /**
+   * What its attempts have noted for those after them. Of an e-mail: the mail server's reply to each recipient that has
+   * the mail (250) or is refused for good (5yz). Null for readers that may not read the settings of integrations.
+   */
+  notes: DeliveryNotes.nullable(),
   files: z.array(
     z.object({
       name: z.string(),
