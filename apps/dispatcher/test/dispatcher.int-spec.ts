@@ -173,6 +173,21 @@ describe('from an event to a receipt', () => {
     expect(live.offers[1]?.earlierOfferIds).toEqual([live.offers[0]?.offerId]);
   }, 30_000);
 
+  it('takes the code of a newer worker that it does not know for UNKNOWN, and loses no report', async () => {
+    const code = 'OF_A_LATER_RELEASE' as 'UNKNOWN';
+    const fault = { name: 'a', code, message: 'reading: later' };
+    live.work = (offer) => [
+      started(offer),
+      offer.attempt === 1 ? failed(offer, code, { faults: [fault] }) : done(offer),
+    ];
+    await live.say('order.submitted', now({ orderUid: newId() }));
+    await eventually(() => {
+      expect(live.finished).toMatchObject([{ topic: 'delivery.succeeded', data: { attempts: 2 } }]);
+    }, PATIENCE);
+    const { body } = await live.call('GET', `/api/v2/deliveries/${String(live.offers[0]?.deliveryId)}`);
+    expect(body).toMatchObject({ attempts: [{ outcome: 'failed', code: 'UNKNOWN' }, { code: null }] });
+  });
+
   it('sets a malformed event aside and goes on with its neighbours', async () => {
     const orderUid = newId();
     await live.publish('order.submitted', 'heddle.order.submitted.v1', `demo:${orderUid}`, {

@@ -26,6 +26,9 @@ export const DELIVERY_CODES = [
 export const DeliveryCode = z.enum(DELIVERY_CODES);
 export type DeliveryCode = z.infer<typeof DeliveryCode>;
 
+/** In what another process has sent: a code that a newer one has added is no reason to lose the rest of it. */
+export const SentDeliveryCode = z.string().pipe(DeliveryCode.catch('UNKNOWN'));
+
 /**
  * Whether another attempt can succeed with nothing changed on our side. Denied and missing
  * are retried: somebody may mend rights or a folder meanwhile. Complete by construction.

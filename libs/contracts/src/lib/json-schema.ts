@@ -29,7 +29,9 @@ export function jsonSchemaOf(
     io,
     metadata: new NamedContracts(names),
     unrepresentable: 'any',
-    override: ({ jsonSchema }) => {
+    override: ({ zodSchema, jsonSchema }) => {
+      // What a reader takes an unknown value for, and no value of what is left out.
+      if (zodSchema._zod.def.type === 'catch') delete jsonSchema.default;
       if (io === 'output' && jsonSchema.additionalProperties === false)
         delete jsonSchema.additionalProperties;
       // The format says it all; the pattern is long and of one library.

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-import { DeliveryCode } from './delivery-codes.js';
+import { SentDeliveryCode } from './delivery-codes.js';
 import { DestinationKind } from './destinations/destination-kind.js';
 import { ForeignId, Instant, RecipeId } from './identifiers.js';
 
@@ -14,7 +14,7 @@ export const MAX_NOTIFIED = 50;
 const FailedAttempt = z.object({
   attempt: z.int().min(1),
   at: Instant,
-  code: DeliveryCode,
+  code: SentDeliveryCode,
   /** What was being done and where, in our words. */
   message: z.string().max(2_000),
 });

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-import { DeliveryCode } from '../delivery-codes.js';
+import { SentDeliveryCode } from '../delivery-codes.js';
 import { FileName } from '../file-name.js';
 import { Instant, Sha256, Tenant } from '../identifiers.js';
 
@@ -20,7 +20,7 @@ export const Receipt = z.object({
 export type Receipt = z.infer<typeof Receipt>;
 
 /** A file that this attempt could not deliver, and why, in our words. */
-export const FileFault = z.object({ name: FileName, code: DeliveryCode, message: z.string() });
+export const FileFault = z.object({ name: FileName, code: SentDeliveryCode, message: z.string() });
 export type FileFault = z.infer<typeof FileFault>;
 
 /** Bytes that an attempt is about to write under a name that must not be taken. */
@@ -70,7 +70,7 @@ export const DeliveryAttemptedV1 = z.discriminatedUnion('phase', [
     ...common,
     outcome: AttemptOutcome,
     /** Null unless `failed`. */
-    code: DeliveryCode.nullable(),
+    code: SentDeliveryCode.nullable(),
     /** Our sentence: what was being done and where. Null unless `failed`. */
     message: z.string().nullable(),
     /** Delay that the target asked for. */
