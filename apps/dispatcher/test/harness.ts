@@ -155,7 +155,7 @@ export class Bench {
     await inTransaction(this.dataSource, async (tx) => {
       await insertIntegration(
         tx,
-        { integrationId, tenant, actor: 'key:test' },
+        { integrationId, tenant, actor: 'key:test', places: {} },
         {
           destination: input.destination ?? 'sftp',
           description: 'hall 2',
@@ -195,6 +195,7 @@ export class Bench {
       await insertVersion(tx, integrationId, {
         version,
         targetVersion,
+        places: row.places,
         status: 'approved',
         actor: 'key:reviewer',
         content,

@@ -58,14 +58,22 @@ async function approved(
   return given;
 }
 
-function azureInput({ endpoint = 'https://press.azure.invalid' } = {}) {
+function azureInput({ endpoint = 'https://press.azure.invalid', sig = 'c2VjcmV0' } = {}) {
   return {
     destination: 'azure-blob',
     settings: {
-      'connection-string-secure': `BlobEndpoint=${endpoint};SharedAccessSignature=sv=2025-07-05&sr=c&sp=w&sig=c2VjcmV0`,
+      'connection-string-secure': `BlobEndpoint=${endpoint};SharedAccessSignature=sv=2025-07-05&sr=c&sp=w&sig=${sig}`,
       container: 'in-box',
     },
   };
+}
+
+async function versionsOf(id: string): Promise<readonly { readonly target: number }[]> {
+  return await query(
+    dataSource,
+    `SELECT target_version AS target, v.* FROM dispatcher.integration_versions v WHERE integration_id = $1 ORDER BY version`,
+    [id],
+  );
 }
 
 let tenants = 0;
@@ -466,12 +474,24 @@ describe('review', () => {
     await live.call('POST', `${BASE}/${id}/approve`, { tenant, body: { version: 5 } });
     await patch({ description: 'Hall 5' });
 
-    const rows = await query<{ target: number }>(
-      dataSource,
-      `SELECT target_version AS target FROM dispatcher.integration_versions WHERE integration_id = $1 ORDER BY version`,
-      [id],
-    );
-    expect(rows.map(({ target }) => target)).toEqual([1, 1, 3, 1, 5, 5]);
+    expect((await versionsOf(id)).map(({ target }) => target)).toEqual([1, 1, 3, 1, 5, 5]);
+  });
+
+  it('has a new credential reviewed, and knows that data goes where it went', async () => {
+    const { id, tenant } = await approved(azureInput());
+    const patch = (body: object) => live.call('PATCH', `${BASE}/${id}`, { tenant, body });
+    const fresh = await patch({ settings: azureInput({ sig: 'ZnJlc2g' }).settings });
+    expect(fresh.body).toMatchObject({ version: 2, approvedVersion: 1 });
+    // With the string of the version that waits, which is not the one that is approved.
+    await patch({ description: 'Hall 3', settings: { 'connection-string-secure': '********' } });
+    await live.call('POST', `${BASE}/${id}/approve`, { tenant, body: { version: 3 } });
+    const { settings } = azureInput({ endpoint: 'https://other.azure.invalid' });
+    await patch({ settings });
+    await patch({ settings: azureInput({ sig: 'YWdhaW4' }).settings });
+
+    const rows = await versionsOf(id);
+    expect(rows.map(({ target }) => target)).toEqual([1, 1, 1, 4, 1]);
+    expect(JSON.stringify(rows)).not.toMatch(/c2VjcmV0|ZnJlc2g|YWdhaW4/);
   });
 
   it('lets a change of description, lists or password work at once', async () => {

@@ -12,7 +12,7 @@ import type { EndReason } from '../lanes/lane.js';
 import type { CleanUp } from '../offers/clean-up.js';
 
 import { masked } from './judge.js';
-import type { VersionContent } from './judge.js';
+import type { Places, VersionContent } from './judge.js';
 
 export interface IntegrationRow {
   readonly integrationId: string;
@@ -31,6 +31,7 @@ export interface VersionRow {
   readonly version: number;
   /** Since that version data goes where it goes with this one. */
   readonly targetVersion: number;
+  readonly places: Places;
   readonly versionStatus: IntegrationVersionView['status'];
   readonly actor: string;
   readonly versionCreatedAt: Date;
@@ -57,7 +58,7 @@ export function targetVersionOf(alias: string): string {
   return `coalesce(${alias}.target_version, ${alias}.version)`;
 }
 
-export const VERSION = `v.version, ${targetVersionOf('v')} AS "targetVersion", v.status AS "versionStatus", v.actor, v.created_at AS "versionCreatedAt",
+export const VERSION = `v.version, ${targetVersionOf('v')} AS "targetVersion", v.places, v.status AS "versionStatus", v.actor, v.created_at AS "versionCreatedAt",
   v.decided_by AS "decidedBy", v.decided_at AS "decidedAt", v.description, v.triggers, v.channels,
   v.success_list AS "successList", v.failure_list AS "failureList", v.settings, v.limits, v.include,
   v.temporary_recipes AS "temporaryRecipes"`;
@@ -104,10 +105,15 @@ export async function readVersion(tx: Tx, integrationId: string, version: number
 
 export async function insertIntegration(
   tx: Tx,
-  row: { readonly integrationId: string; readonly tenant: string; readonly actor: string },
+  row: {
+    readonly integrationId: string;
+    readonly tenant: string;
+    readonly actor: string;
+    readonly places: Places;
+  },
   content: VersionContent,
 ): Promise<void> {
-  const { integrationId, tenant, actor } = row;
+  const { integrationId, tenant, actor, places } = row;
   await tx.query(
     `INSERT INTO dispatcher.integrations (integration_id, tenant, destination, status, version)
      VALUES ($1, $2, $3, 'pending-review', 1)`,
@@ -116,6 +122,7 @@ export async function insertIntegration(
   await insertVersion(tx, integrationId, {
     version: 1,
     targetVersion: 1,
+    places,
     status: 'pending-review',
     actor,
     content,
@@ -135,12 +142,14 @@ export async function insertVersion(
   {
     version,
     targetVersion,
+    places,
     status,
     actor,
     content,
   }: {
     readonly version: number;
     readonly targetVersion: number;
+    readonly places: Places;
     readonly status: 'pending-review' | 'approved';
     readonly actor: string;
     readonly content: VersionContent;
@@ -150,9 +159,9 @@ export async function insertVersion(
   await tx.query(
     `INSERT INTO dispatcher.integration_versions
        (integration_id, version, status, actor, decided_by, decided_at, description, triggers, channels, success_list,
-        failure_list, settings, limits, include, temporary_recipes, target_version)
+        failure_list, settings, limits, include, temporary_recipes, target_version, places)
      VALUES ($1, $2, $3, $4, CASE WHEN $3 = 'approved' THEN $4 END, CASE WHEN $3 = 'approved' THEN now() END,
-             $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
+             $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
     [
       integrationId,
       version,
@@ -168,6 +177,7 @@ export async function insertVersion(
       JSON.stringify(content.include),
       content['temporary-recipes'],
       targetVersion,
+      JSON.stringify(places),
     ],
   );
 }

@@ -44,7 +44,16 @@ import {
   viewOf,
 } from './integration.repository.js';
 import type { IntegrationChange, VersionRow, WholeRow } from './integration.repository.js';
-import { changesBetween, isElsewhere, judge, masked, mergePatch, needsReview, refusal } from './judge.js';
+import {
+  changesBetween,
+  isElsewhere,
+  judge,
+  masked,
+  mergePatch,
+  needsReview,
+  placesOf,
+  refusal,
+} from './judge.js';
 import type { Judged, VersionContent } from './judge.js';
 
 export interface Answer {
@@ -82,7 +91,8 @@ export class IntegrationService {
     const { answer } = await this.idempotency.run(scope, idempotencyKey, hash, async (tx) => {
       const integrationId = newId();
       const content = this.sealed(caller.tenant, integrationId, judged, {});
-      await insertIntegration(tx, { integrationId, tenant: caller.tenant, actor: caller.actor }, content);
+      const { tenant, actor } = caller;
+      await insertIntegration(tx, { integrationId, tenant, actor, places: placesOf(judged, {}) }, content);
       await audit(tx, caller, 'integration.created', integrationId, {
         version: 1,
         destination: content.destination,
@@ -172,14 +182,18 @@ export class IntegrationService {
       const changes = approved && changesBetween(contentOf({ ...approved, destination }), content);
       const review = changes === undefined || needsReview(destination, changes);
       const version = row.version + 1;
+      const places = placesOf(judged, row.places);
       const targetVersion =
-        approved === undefined || changes === undefined || isElsewhere(destination, changes)
+        approved === undefined ||
+        changes === undefined ||
+        isElsewhere(destination, changes, approved.places, places)
           ? version
           : approved.targetVersion;
       const status = review ? 'pending-review' : 'approved';
       await insertVersion(tx, integrationId, {
         version,
         targetVersion,
+        places,
         status,
         actor: caller.actor,
         content,

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { SECRET_MASK } from '@heddle/contracts';
 import { ProblemError } from '@heddle/platform';
 
-import { changesBetween, judge, masked, mergePatch, needsReview } from './judge.js';
+import { changesBetween, isElsewhere, judge, masked, mergePatch, needsReview, placesOf } from './judge.js';
 
 const HOST_KEY = `SHA256:${'A'.repeat(43)}`;
 const good = {
@@ -104,6 +104,59 @@ describe('what waits for approval', () => {
       settings: Object.fromEntries(Object.entries(content.settings).toReversed()),
     };
     expect(changesBetween(content, reversed)).toEqual([]);
+  });
+});
+
+describe('what leads to another place', () => {
+  const azure = (account: string, sig: string, container = 'press'): Record<string, unknown> => ({
+    destination: 'azure-blob',
+    settings: {
+      'connection-string-secure': `AccountName=${account};SharedAccessSignature=sv=1&sp=w&sig=${sig}`,
+      container,
+    },
+  });
+  const hook = (url: string): Record<string, unknown> => ({
+    destination: 'zapier',
+    settings: { 'hook-url': url },
+  });
+  const leads = (from: Record<string, unknown>, to: Record<string, unknown>): boolean => {
+    const [before, after] = [judge(from), judge(to)];
+    const { destination } = before.content;
+    const changes = changesBetween(before.content, after.content);
+    return isElsewhere(destination, changes, placesOf(before, {}), placesOf(after, {}));
+  };
+
+  it.each([
+    ['a new signature', azure('pressroom', 'b25l'), azure('pressroom', 'dHdv'), false],
+    ['another account', azure('pressroom', 'b25l'), azure('printroom', 'b25l'), true],
+    [
+      'a new signature and another container',
+      azure('pressroom', 'b25l'),
+      azure('pressroom', 'dHdv', 'in-box'),
+      true,
+    ],
+    [
+      'another hook, which is all secret',
+      hook('https://hooks.example/a'),
+      hook('https://hooks.example/b'),
+      true,
+    ],
+    ['another directory', good, mergePatch(good, { settings: { directory: '/elsewhere' } }), true],
+    ['another password', good, mergePatch(good, { settings: { 'password-secret': 'rotated' } }), false],
+  ])('%s', (_what, from, to, expected) => {
+    expect(leads(from, to as Record<string, unknown>)).toBe(expected);
+  });
+
+  it('is every new value of a secret of which nobody has written down what it names', () => {
+    const after = placesOf(judge(azure('pressroom', 'dHdv')), {});
+    expect(isElsewhere('azure-blob', ['settings.connection-string-secure'], {}, after)).toBe(true);
+  });
+
+  it('stays what it was for a secret that is kept', () => {
+    const { settings } = azure('pressroom', 'b25l') as { settings: object };
+    const masks = { ...azure('', ''), settings: { ...settings, 'connection-string-secure': SECRET_MASK } };
+    const places = placesOf(judge(azure('pressroom', 'b25l')), {});
+    expect(placesOf(judge(masks, new Set(['connection-string-secure'])), places)).toEqual(places);
   });
 });
 

@@ -7,6 +7,9 @@ export type VersionContent = Omit<IntegrationCreate, 'settings'> & {
   readonly settings: Readonly<Record<string, unknown>>;
 };
 
+/** Where data goes, as secret settings name it, by the name of the setting. */
+export type Places = Readonly<Record<string, string>>;
+
 export interface Judged {
   readonly content: IntegrationCreate;
   /** Secrets that keep their stored value. */
@@ -95,13 +98,41 @@ const REVIEWED_MEMBERS: ReadonlySet<string> = new Set(['triggers', 'channels']);
 
 /** Whether the change sends data, or other data, to another place, and so waits for approval. */
 export function needsReview(destination: VersionContent['destination'], changes: readonly string[]): boolean {
-  return isElsewhere(destination, changes) || changes.some((name) => REVIEWED_MEMBERS.has(name));
+  return (
+    routingChanges(destination, changes).length > 0 || changes.some((name) => REVIEWED_MEMBERS.has(name))
+  );
 }
 
-/** Whether the change leads to another place, so that what was delivered before is not there. */
-export function isElsewhere(destination: VersionContent['destination'], changes: readonly string[]): boolean {
-  const routing = new Set(destinationSettings[destination].routing.map((name) => `settings.${name}`));
-  return changes.some((name) => routing.has(name));
+/**
+ * Whether the change leads to another place, so that what was delivered before is not there. A secret that names a
+ * place leads elsewhere only where it names another one.
+ */
+export function isElsewhere(
+  destination: VersionContent['destination'],
+  changes: readonly string[],
+  before: Places,
+  after: Places,
+): boolean {
+  return routingChanges(destination, changes).some(
+    (name) => after[name] === undefined || after[name] !== before[name],
+  );
+}
+
+/** What the secrets of an integration name; of a secret that is kept, what it has named. */
+export function placesOf({ content, kept }: Judged, stored: Places): Places {
+  const named = destinationSettings[content.destination].placesOf(content.settings);
+  return { ...pick(stored, kept), ...named };
+}
+
+function routingChanges(
+  destination: VersionContent['destination'],
+  changes: readonly string[],
+): readonly string[] {
+  return destinationSettings[destination].routing.filter((name) => changes.includes(`settings.${name}`));
+}
+
+function pick(places: Places, names: readonly string[]): Places {
+  return Object.fromEntries(Object.entries(places).filter(([name]) => names.includes(name)));
 }
 
 function isSame(left: unknown, right: unknown): boolean {

@@ -1,6 +1,11 @@
 import { describe, expect, it } from '@jest/globals';
 
-import { AzureBlobSettings, azureBlobEndpoint, readAzureConnectionString } from './azure-blob.settings.js';
+import {
+  AzureBlobSettings,
+  azureBlobEndpoint,
+  azureBlobPlaces,
+  readAzureConnectionString,
+} from './azure-blob.settings.js';
 import { SECRET_MASK } from './secret-settings.js';
 
 const SAS = 'sv=2025-07-05&se=2030-01-01T00%3A00%3A00Z&sr=c&sp=w&sig=c2lnbmF0dXJlK29mL3Rlc3Q%3D';
@@ -156,5 +161,19 @@ describe('settings of an Azure Blob integration', () => {
     const parsed = AzureBlobSettings.parse({ 'connection-string-secure': SECRET_MASK, container: 'press' });
 
     expect(azureBlobEndpoint(parsed)).toBeUndefined();
+    expect(azureBlobPlaces(parsed)).toEqual({});
+  });
+
+  it.each([
+    ['an address', GOOD],
+    ['a name of the account', `AccountName=pressroom;SharedAccessSignature=${SAS}`],
+    [
+      'another signature',
+      `BlobEndpoint=${HOST.toUpperCase()};SharedAccessSignature=sv=1&sp=w&sig=b3RoZXI%3D`,
+    ],
+  ])('name one place with %s, and nothing of the signature', (_what, text) => {
+    const parsed = AzureBlobSettings.parse({ 'connection-string-secure': text, container: 'press' });
+
+    expect(azureBlobPlaces(parsed)).toEqual({ 'connection-string-secure': HOST });
   });
 });

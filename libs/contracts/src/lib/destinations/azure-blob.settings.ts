@@ -201,3 +201,9 @@ export function azureBlobEndpoint(settings: AzureBlobSettings): SettingsEndpoint
   if (access === undefined) return undefined;
   return endpointOfUrl('connection-string-secure', new URL(access.endpoint));
 }
+
+/** The address of the service, which receipts name as well. The signature is but a credential, and expires. */
+export function azureBlobPlaces(settings: AzureBlobSettings): Readonly<Record<string, string>> {
+  const { access } = readAzureConnectionString(settings['connection-string-secure']);
+  return access === undefined ? {} : { 'connection-string-secure': access.endpoint };
+}

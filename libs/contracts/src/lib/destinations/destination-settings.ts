@@ -1,6 +1,11 @@
 import type { z } from 'zod';
 
-import { AZURE_BLOB_ROUTING_SETTINGS, AzureBlobSettings, azureBlobEndpoint } from './azure-blob.settings.js';
+import {
+  AZURE_BLOB_ROUTING_SETTINGS,
+  AzureBlobSettings,
+  azureBlobEndpoint,
+  azureBlobPlaces,
+} from './azure-blob.settings.js';
 import type { DestinationKind } from './destination-kind.js';
 import { EMAIL_ROUTING_SETTINGS, EmailSettings } from './email.settings.js';
 import { S3Settings, S3_ROUTING_SETTINGS, s3Endpoint } from './s3.settings.js';
@@ -19,6 +24,11 @@ export interface DestinationSettings {
    * stands in a secret that is masked.
    */
   readonly endpointOf: (settings: Members) => SettingsEndpoint | undefined;
+  /**
+   * Of secret routing settings, by name, the part that says where data goes, where the rest of them only lets us in: a
+   * new value that names the same place leads nowhere else. Must not be a secret. Nothing of a secret that is masked.
+   */
+  readonly placesOf: (settings: Members) => Readonly<Record<string, string>>;
 }
 
 /** Complete by construction: a kind without its settings does not compile. */
@@ -26,7 +36,7 @@ export const destinationSettings: Readonly<Record<DestinationKind, DestinationSe
   // The mail server is the operator's: the worker checks it where it connects.
   email: of(EmailSettings, EMAIL_ROUTING_SETTINGS, () => undefined),
   sftp: of(SftpSettings, SFTP_ROUTING_SETTINGS, sftpEndpoint),
-  'azure-blob': of(AzureBlobSettings, AZURE_BLOB_ROUTING_SETTINGS, azureBlobEndpoint),
+  'azure-blob': of(AzureBlobSettings, AZURE_BLOB_ROUTING_SETTINGS, azureBlobEndpoint, azureBlobPlaces),
   zapier: of(ZapierSettings, ZAPIER_ROUTING_SETTINGS, zapierEndpoint),
   s3: of(S3Settings, S3_ROUTING_SETTINGS, s3Endpoint),
 };
@@ -35,6 +45,12 @@ function of<TSettings extends Members>(
   schema: z.ZodType<TSettings>,
   routing: readonly (keyof TSettings & string)[],
   endpointOf: (settings: TSettings) => SettingsEndpoint | undefined,
+  placesOf: (settings: TSettings) => Readonly<Record<string, string>> = () => ({}),
 ): DestinationSettings {
-  return { schema, routing, endpointOf: (settings) => endpointOf(settings as TSettings) };
+  return {
+    schema,
+    routing,
+    endpointOf: (settings) => endpointOf(settings as TSettings),
+    placesOf: (settings) => placesOf(settings as TSettings),
+  };
 }
