@@ -202,17 +202,21 @@ describe('the e-mail destination', () => {
 
     const { receipts } = await notify(text);
     await notify(text);
-    const { error } = await notify(text.replace('TIMEOUT', 'GREMLINS'));
+    await notify(text.replace('TIMEOUT', 'OF_A_LATER_RELEASE'));
+    const { error } = await notify(text.replace('writing a.dst', 'x'.repeat(2_001)));
 
     expect(receipts).toMatchObject([{ name: 'notification.json', details: { sentAs: 'body' } }]);
-    const [mail] = server.mails;
-    expect(server.mails.map(({ messageId }) => messageId)).toEqual([mail?.messageId, mail?.messageId]);
+    const [mail, again, later] = server.mails;
+    expect(server.mails).toHaveLength(3);
+    expect([again?.messageId, later?.messageId]).toEqual([mail?.messageId, mail?.messageId]);
     expect(mail).toMatchObject({
       subject: 'Order 1022 could not be delivered: Hall 2',
       messageId: `<${deliveryId}@factory.example>`,
       attachments: [],
     });
     expect(mail?.text).toContain(`https://hub.example/api/v2/deliveries/${delivery.deliveryId}`);
+    expect(mail?.text).toContain('the destination did not answer in time (writing a.dst)');
+    expect(later?.text).toContain('something failed that we do not know yet (writing a.dst)');
     expect(error).toMatchObject({ code: 'UNKNOWN', message: 'reading the notification' });
   });
 
