@@ -131,6 +131,22 @@ describe('files that are held together', () => {
     ]);
   });
 
+  it('say nothing of the size of one that is left out where nobody has said it', async () => {
+    const inline: OfferedFile = { ...at('text'), source: { kind: 'inline', text: 'x'.repeat(300) } };
+    const { collect } = aCollection(
+      aSource('a', 5_000, { length: false }),
+      aSource('b', 5_000),
+      inline,
+      aSource('c', 100),
+    );
+    expect(heldOf(await collect(200))).toEqual([
+      ['a', undefined, false],
+      ['b', 5_000, false],
+      ['text', 300, false],
+      ['c', 100, true],
+    ]);
+  });
+
   it('are the same whoever answers first', async () => {
     const { collect } = aCollection(
       aSource('slow', 100, { delayMs: 300 }),

@@ -50,7 +50,11 @@ export interface FetchRoom {
 
 /** The room is full: the source is let go and asked again when there is some. */
 class NoRoom {
-  constructor(readonly bytes: number) {}
+  constructor(
+    readonly bytes: number,
+    /** Of the whole file; undefined where the source does not say it. */
+    readonly sizeBytes: number | undefined,
+  ) {}
 }
 
 /** The hub's own store does not answer, answers 5xx, or broke off. */
@@ -111,7 +115,7 @@ export class SourceFetcher {
           await delay(hubWaitMs, undefined, { signal });
           hubWaitMs = Math.min(hubWaitMs * 2, LONGEST_HUB_WAIT_MS);
         } else if (result instanceof NoRoom) {
-          await reservation.hold(result.bytes, signal);
+          await reservation.hold(result.bytes, signal, result.sizeBytes);
           hasWaitedForRoom = true;
         } else return result;
       }
@@ -147,7 +151,7 @@ export class SourceFetcher {
     if (source.kind === 'inline') {
       const { reservation } = room;
       const bytes = Buffer.from(source.text, 'utf8');
-      await reservation.hold(bytes.length, signal);
+      await reservation.hold(bytes.length, signal, bytes.length);
       const writer = this.options.spool.writer(reservation);
       await writer.write(bytes);
       return writer.finish();
@@ -218,7 +222,7 @@ export class SourceFetcher {
       if (!reservation.tryHold(needed)) {
         // Once room was held, the source has grown: waiting again could go on for ever.
         if (isRepetition) throw sourceUnavailable(place, 'the source changed its size');
-        return new NoRoom(needed);
+        return new NoRoom(needed, length);
       }
       if (length !== undefined) onSized();
       for await (const chunk of response as AsyncIterable<Uint8Array>) {
@@ -226,7 +230,8 @@ export class SourceFetcher {
         if (sizeBytes > maxFileBytes) throw tooLarge(place, maxFileBytes);
         if (sizeBytes > reservation.heldBytes) {
           isWaitingForRoom = true;
-          await reservation.hold(Math.max(sizeBytes, reservation.heldBytes + reservation.stepBytes), signal);
+          const bytes = Math.max(sizeBytes, reservation.heldBytes + reservation.stepBytes);
+          await reservation.hold(bytes, signal, length);
           isWaitingForRoom = false;
         }
         await writer.write(chunk);

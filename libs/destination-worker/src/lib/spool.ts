@@ -101,7 +101,13 @@ interface Room {
   readonly stepBytes: number;
   /** False where there is not so much room now. */
   tryTake(reservation: Reservation, bytes: number): boolean;
-  take(reservation: Reservation, bytes: number, signal: AbortSignal): Promise<void>;
+  /** @param sizeBytes of the whole file, where it is known. */
+  take(
+    reservation: Reservation,
+    bytes: number,
+    signal: AbortSignal,
+    sizeBytes: number | undefined,
+  ): Promise<void>;
   give(reservation: Reservation, bytes: number, isLast: boolean): void;
 }
 
@@ -207,10 +213,14 @@ export class SharedRoom implements Room {
     return true;
   }
 
-  take(reservation: Reservation, bytes: number): Promise<void> {
+  take(
+    reservation: Reservation,
+    bytes: number,
+    _signal: AbortSignal,
+    sizeBytes: number | undefined,
+  ): Promise<void> {
     if (this.tryTake(reservation, bytes)) return Promise.resolve();
-    // One that has room already grows while it is read, and does not know how far.
-    return Promise.reject(new DoesNotFit(reservation.heldBytes === 0 ? bytes : undefined));
+    return Promise.reject(new DoesNotFit(sizeBytes));
   }
 
   give(_reservation: Reservation, bytes: number): void {
@@ -246,10 +256,14 @@ export class Reservation {
     return true;
   }
 
-  /** Waits until `bytes` are held. */
-  async hold(bytes: number, signal: AbortSignal): Promise<void> {
+  /**
+   * Waits until `bytes` are held.
+   *
+   * @param sizeBytes of the whole file, where it is known.
+   */
+  async hold(bytes: number, signal: AbortSignal, sizeBytes?: number): Promise<void> {
     if (bytes <= this.heldBytes) return;
-    await this.room.take(this, bytes - this.heldBytes, signal);
+    await this.room.take(this, bytes - this.heldBytes, signal, sizeBytes);
     this.heldBytes = bytes;
   }
 
