@@ -445,6 +445,34 @@ describe('the e-mail destination', () => {
     expect(narrow.mails.map(({ attachments }) => attachments.map(({ name }) => name))).toEqual([['c.bin']]);
   });
 
+  it('links more where the mail server has come to take less than its kept connections were told', async () => {
+    const narrowing = await startSmtpServer({
+      directory: await temporaryFolder('mail'),
+      maxMessageBytes: 900_000,
+    });
+    closing.push(narrowing);
+    const client = aClient(narrowing.url);
+    const by = new EmailDestination(client, { ...HUB, maxBytes: 25_000_000 });
+    closing.unshift(by);
+    const files = [aDeliveryFile('a.bin', randomBytes(400_000)), aDeliveryFile('b.bin', randomBytes(50_000))];
+    const sentAs = ({ receipts, error }: AttemptResult): unknown =>
+      error ?? receipts.map(({ details }) => details['sentAs']);
+    const both = await Promise.all([run(files, {}, by), run(files, {}, by)]);
+    expect(both.map(sentAs)).toEqual([
+      ['attachment', 'attachment'],
+      ['attachment', 'attachment'],
+    ]);
+    expect(client.size).toBe(2);
+
+    narrowing.takeAtMost(100_000);
+    expect(sentAs(await run(files, {}, by))).toEqual(['link', 'attachment']);
+    expect(client.size).toBe(1);
+    // What it has said is known for the next one.
+    const before = narrowing.connections;
+    expect(sentAs(await run(files, {}, by))).toEqual(['link', 'attachment']);
+    expect(narrowing.connections).toBe(before);
+  });
+
   it('calls a mail that even without its files is larger than the server takes TOO_LARGE', async () => {
     const small = await startSmtpServer({ directory: await temporaryFolder('mail'), maxMessageBytes: 500 });
     closing.push(small);

@@ -8,7 +8,7 @@ import type { SmtpServer } from '../config.js';
 
 import { SmtpFault } from './smtp.client.js';
 import type { OutgoingMail, SentMail, SmtpClient } from './smtp.client.js';
-import { isConnectionLoss, refusalsOf } from './smtp.error.js';
+import { isConnectionLoss, isTooLarge, refusalsOf } from './smtp.error.js';
 import { SmtpPool } from './smtp-pool.js';
 
 export interface NodemailerOptions {
@@ -36,7 +36,7 @@ export class NodemailerSmtpClient implements SmtpClient {
   private readonly pool: SmtpPool<Connection>;
   /** `performance.now()` at which the next mail may go out. */
   private nextAt = 0;
-  /** Of the connection that was opened last. */
+  /** Of the connection that was opened last; undefined: the server is to be asked. */
   private announcedBytes: number | undefined;
 
   constructor(private readonly options: NodemailerOptions) {
@@ -72,6 +72,11 @@ export class NodemailerSmtpClient implements SmtpClient {
       } catch (error) {
         lease.discard();
         if (signal.aborted) throw signal.reason;
+        // It takes less by now than it has said where the connection began.
+        if (lease.isReused && isTooLarge(error)) {
+          this.announcedBytes = undefined;
+          this.pool.retire();
+        }
         // A kept connection may have died unnoticed. Before the message has begun nobody has a part of it.
         const isStale = lease.isReused && !progress.hasBegun && isConnectionLoss(error);
         if (!isStale || isRepetition) throw error;

@@ -28,6 +28,7 @@ interface Kept<TConnection> {
   readonly connection: TConnection;
   sent: number;
   isOpen: boolean;
+  isRetired: boolean;
   idle: NodeJS.Timeout | undefined;
 }
 
@@ -57,6 +58,12 @@ export class SmtpPool<TConnection extends Poolable> {
     }
   }
 
+  /** Those that are open now send no further mail: each that comes back ends. */
+  retire(): void {
+    for (const kept of [...this.idle]) this.drop(kept);
+    for (const kept of this.open) kept.isRetired = true;
+  }
+
   close(): void {
     this.isClosed = true;
     for (const kept of [...this.open]) this.drop(kept);
@@ -68,7 +75,7 @@ export class SmtpPool<TConnection extends Poolable> {
       if (isOver) return;
       isOver = true;
       kept.sent += 1;
-      if (canGoOn && kept.isOpen && !this.isClosed && kept.sent < this.options.mailsPerConnection) {
+      if (canGoOn && this.isUsable(kept)) {
         kept.idle = setTimeout(() => this.drop(kept), this.options.idleMs ?? IDLE_MS).unref();
         this.idle.push(kept);
       } else this.drop(kept);
@@ -82,6 +89,10 @@ export class SmtpPool<TConnection extends Poolable> {
     };
   }
 
+  private isUsable({ isOpen, isRetired, sent }: Kept<TConnection>): boolean {
+    return isOpen && !isRetired && !this.isClosed && sent < this.options.mailsPerConnection;
+  }
+
   /** The one that was used last: the others may come to their idle end. */
   private takeIdle(): Kept<TConnection> | undefined {
     const kept = this.idle.pop();
@@ -92,7 +103,7 @@ export class SmtpPool<TConnection extends Poolable> {
   private async openOne(signal: AbortSignal): Promise<Kept<TConnection>> {
     const closed = new AbortController();
     const connection = await this.options.open(() => closed.abort(), signal);
-    const kept = { connection, sent: 0, isOpen: true, idle: undefined };
+    const kept = { connection, sent: 0, isOpen: true, isRetired: false, idle: undefined };
     this.open.add(kept);
     closed.signal.addEventListener('abort', () => this.drop(kept), { once: true });
     if (closed.signal.aborted) this.drop(kept);

@@ -158,6 +158,11 @@ export function replyCodeOf(error: unknown): number | undefined {
   return typeof responseCode === 'number' && responseCode > 0 ? responseCode : undefined;
 }
 
+/** The server takes no mail of this size. */
+export function isTooLarge(error: unknown): boolean {
+  return codeOf(error) === 'TOO_LARGE';
+}
+
 /** The connection is gone; what was under way may have happened or not. */
 export function isConnectionLoss(error: unknown): boolean {
   return (

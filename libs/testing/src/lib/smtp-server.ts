@@ -91,15 +91,17 @@ export class SmtpServer {
   readonly mails: StoredMail[] = [];
   connections = 0;
   private readonly smtp: SMTPServer;
+  private maxMessageBytes: number | undefined;
   private readonly sockets = new Set<Socket>();
 
   constructor(
-    private readonly options: SmtpServerOptions,
+    options: SmtpServerOptions,
     readonly port: number,
     private last: number,
   ) {
     const { user, directory, maxMessageBytes, offersTls } = options;
     this.directory = directory;
+    this.maxMessageBytes = maxMessageBytes;
     const login = user ? `${encodeURIComponent(user.name)}:${encodeURIComponent(user.password)}@` : '';
     this.url = `smtp://${login}${this.host}:${String(port)}`;
     this.smtp = new SMTPServer({
@@ -146,6 +148,12 @@ export class SmtpServer {
       this.smtp.server.once('error', fail);
       this.smtp.listen(this.port, this.host, done);
     });
+  }
+
+  /** From now on, also over connections that were told something else. */
+  takeAtMost(maxMessageBytes: number): void {
+    this.maxMessageBytes = maxMessageBytes;
+    Object.assign(this.smtp.options, { size: maxMessageBytes, rejectOversized: true });
   }
 
   /** Ends the connections that are open now. */
@@ -198,7 +206,7 @@ export class SmtpServer {
     // The stream of a connection that broke ends like any other.
     if (socket?.destroyed !== false || socket.readableEnded) return false;
     if (this.faults.refuse?.message !== undefined) return true;
-    if (bytes > (this.options.maxMessageBytes ?? Infinity)) return true;
+    if (bytes > (this.maxMessageBytes ?? Infinity)) return true;
     const sender = envelope.mailFrom === false ? '' : envelope.mailFrom.address;
     await this.store(
       Buffer.concat(chunks),
