@@ -17,13 +17,13 @@ import type { SecretSealer } from '@heddle/secrets';
 import type { z } from 'zod';
 
 import { Attempt } from './attempt.js';
+import { checkLinks } from './check-links.js';
+import type { CheckFile } from './check-links.js';
 import { FetchedFiles } from './fetched-files.js';
 import { FileCollection } from './file-collection.js';
 import type { ReserveTogether } from './file-collection.js';
 import { FileSet } from './file-set.js';
 import type { FetchFile } from './file-set.js';
-import { linkFaults } from './link-faults.js';
-import type { CheckFile } from './link-faults.js';
 import type { LinkFile } from './link-file.js';
 import { openSettings } from './open-settings.js';
 import { WorkerMetrics } from './worker-metrics.js';
@@ -332,14 +332,17 @@ export class DestinationWorker<TSettings> {
     const { destination, sealer, settings: schema, fetch, reserveTogether: reserve, check } = this.options;
     signal.throwIfAborted();
     const settings = openSettings(sealer, schema, offer);
+    const fetched = new FetchedFiles(offer.files);
     if (destination.fetches === false) {
       // Links go out whole or not at all, as files do that are fetched.
-      faults.push(...(await linkFaults(offer.files, check, signal)));
-      if (faults.length > 0) return;
+      await checkLinks(offer.files, fetched, check, signal);
+      if (fetched.faults.length > 0) {
+        faults.push(...fetched.faults);
+        return;
+      }
     }
     const ended = new AbortController();
     const fetching = AbortSignal.any([signal, ended.signal]);
-    const fetched = new FetchedFiles(offer.files);
     const isFed = destination.fetches !== false && destination.collects !== true;
     const fileSet = new FileSet(offer.tenant, isFed ? offer.files : [], fetched, fetch, fetching);
     const collection = new FileCollection(offer.tenant, offer.files, fetched, { fetch, reserve }, fetching);

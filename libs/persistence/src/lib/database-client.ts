@@ -86,7 +86,7 @@ export class DatabaseClient extends pg.Client {
     if (now - this.plannedAt < PLANS_MAX_AGE_MS) return;
     this.plannedAt = now;
     // In a transaction that has failed it fails as well, and is not needed any more.
-    if (this.prepared.size > 0) (query('DISCARD PLANS') as Promise<unknown>).catch(() => undefined);
+    (query('DISCARD PLANS') as Promise<unknown>).catch(() => undefined);
   }
 
   /** Statements of one turn of the event loop leave in one packet: a system call costs more than most of them. */
