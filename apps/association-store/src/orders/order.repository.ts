@@ -53,14 +53,19 @@ export interface LockedOrder extends OrderState {
 const ORDER_COLUMNS = `o.order_uid, o.tenant, o.channel, o.order_number, o.order_id, o.ordinal, o.status, o.version,
   o.reason, o.cancel_reason, o.accepted_at, o.created_at`;
 
-/** Locks all orders of these numbers, in the order that every transaction keeps, and reads them whole. */
+/**
+ * Locks all orders of these numbers, in the order that every transaction keeps, and reads them whole. LATERAL finds
+ * them name by name: a join may as well read the table whole, as the planner takes any array of names for a hundred.
+ */
 export async function lockOrdersByName(tx: Tx, names: readonly OrderName[]): Promise<LockedOrder[]> {
   const rows = await tx.query<OrderRow>(
-    `SELECT ${ORDER_COLUMNS}
-     FROM json_to_recordset($1) AS k (tenant text, channel text, "orderNumber" text)
-     JOIN ${SCHEMA}.orders o
-       ON o.tenant = k.tenant AND o.order_number = k."orderNumber" AND o.channel = k.channel
-     ORDER BY o.order_uid FOR UPDATE OF o`,
+    `SELECT ${ORDER_COLUMNS} FROM ${SCHEMA}.orders o WHERE o.order_uid = ANY (ARRAY(
+       SELECT f.order_uid
+       FROM json_to_recordset($1) AS k (tenant text, channel text, "orderNumber" text)
+       CROSS JOIN LATERAL (
+         SELECT n.order_uid FROM ${SCHEMA}.orders n
+         WHERE n.tenant = k.tenant AND n.order_number = k."orderNumber" AND n.channel = k.channel OFFSET 0) f))
+     ORDER BY o.order_uid FOR UPDATE`,
     [JSON.stringify(names)],
   );
   return await withItems(tx, rows);
@@ -131,6 +136,10 @@ export function insertPlaceholders(tx: Tx, recipes: readonly RecipeName[], now: 
   );
 }
 
+/** The recipes of the first parameter as every transaction locks them, one by one: for LATERAL. */
+export const RECIPES_IN_ORDER = `(SELECT * FROM json_to_recordset($1) AS j (tenant text, "recipeId" text)
+       ORDER BY tenant COLLATE "C", "recipeId" COLLATE "C")`;
+
 /**
  * Keeps the recipes as they are until the transaction ends: what is read here is true when it commits. So either
  * this transaction sees a recipe's content, or the recipe's transaction sees our items and queues a link.
@@ -145,9 +154,10 @@ export async function shareRecipes(tx: Tx, recipes: readonly RecipeName[]): Prom
     files: ManifestFile[];
   }>(
     `SELECT r.tenant, r.recipe_id, r.version, r.files
-     FROM json_to_recordset($1) AS k (tenant text, "recipeId" text)
-     JOIN ${SCHEMA}.recipes r ON r.tenant = k.tenant AND r.recipe_id = k."recipeId"
-     ORDER BY r.tenant, r.recipe_id FOR SHARE OF r`,
+     FROM ${RECIPES_IN_ORDER} AS k
+     CROSS JOIN LATERAL (
+       SELECT * FROM ${SCHEMA}.recipes s
+       WHERE s.tenant = k.tenant AND s.recipe_id = k."recipeId" FOR SHARE) AS r`,
     [JSON.stringify(recipes)],
   );
   assertAllThere(recipes.length, rows.length);

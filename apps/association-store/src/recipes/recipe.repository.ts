@@ -3,7 +3,7 @@ import { query } from '@heddle/persistence';
 import type { DataSource, Tx } from '@heddle/persistence';
 
 import { SCHEMA } from '../schema/migrations.js';
-import { assertAllThere } from '../orders/order.repository.js';
+import { RECIPES_IN_ORDER, assertAllThere } from '../orders/order.repository.js';
 import type { RecipeName } from '../orders/order.repository.js';
 
 import type { RecipeChange, RecipeFoldResult, RecipeHead } from './fold-recipes.js';
@@ -26,9 +26,10 @@ export async function lockRecipes(tx: Tx, recipes: readonly RecipeName[]): Promi
     uploads: number;
   }>(
     `SELECT r.tenant, r.recipe_id, r.version, r.sha256, r.temporary, r.last_offset, r.uploads
-     FROM json_to_recordset($1) AS k (tenant text, "recipeId" text)
-     JOIN ${SCHEMA}.recipes r ON r.tenant = k.tenant AND r.recipe_id = k."recipeId"
-     ORDER BY r.tenant, r.recipe_id FOR UPDATE OF r`,
+     FROM ${RECIPES_IN_ORDER} AS k
+     CROSS JOIN LATERAL (
+       SELECT * FROM ${SCHEMA}.recipes s
+       WHERE s.tenant = k.tenant AND s.recipe_id = k."recipeId" FOR UPDATE) AS r`,
     [JSON.stringify(recipes)],
   );
   assertAllThere(recipes.length, rows.length);

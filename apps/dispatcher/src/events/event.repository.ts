@@ -223,6 +223,10 @@ function subjectsOf(subjects: readonly Subject[]): string {
   return JSON.stringify([...distinct.values()]);
 }
 
+/**
+ * Locks what is open of these subjects. LATERAL finds it subject by subject: a join may as well start at all that is
+ * open, which is a whole backlog.
+ */
 export async function openLanes(
   tx: Tx,
   subjects: readonly Subject[],
@@ -231,9 +235,16 @@ export async function openLanes(
     `SELECT d.delivery_id AS "deliveryId", d.integration_id AS "integrationId", d.tenant, d.kind, d.subject,
             d.trigger, d.trigger_id IS NOT NULL AS "isManual", d.version, d.state, d.reason, d.frozen_at IS NOT NULL AS frozen,
             d.stop_reason AS "stopReason", d.wait_until AS "waitUntil"
-     FROM ${SUBJECTS} JOIN dispatcher.deliveries d USING (tenant, kind, subject)
-     WHERE d.state IN ('waiting', 'ready', 'in-flight', 'retrying')
-     ORDER BY d.delivery_id FOR UPDATE OF d`,
+     FROM dispatcher.deliveries d
+     WHERE d.delivery_id = ANY (ARRAY(
+       SELECT f.delivery_id
+       FROM ${SUBJECTS} CROSS JOIN LATERAL (
+         SELECT e.delivery_id, e.state FROM dispatcher.deliveries e
+         WHERE e.tenant = s.tenant AND e.kind = s.kind AND e.subject = s.subject OFFSET 0) f
+       WHERE f.state IN ('waiting', 'ready', 'in-flight', 'retrying')))
+       -- Once more under the lock; not for the index of what is open.
+       AND coalesce(d.state, '') IN ('waiting', 'ready', 'in-flight', 'retrying')
+     ORDER BY d.delivery_id FOR UPDATE`,
     [subjectsOf(subjects)],
   );
   return Map.groupBy(rows, subjectKey);
