@@ -55,6 +55,13 @@ async function sent(): Promise<readonly DeliveryRequestedV1[]> {
   return (await bench.drain()).filter(({ notAfter }) => Date.parse(notAfter) > Date.now());
 }
 
+/** The one offer of the next pass. */
+async function next(): Promise<DeliveryRequestedV1> {
+  const offers = (await bench.pump()).filter(({ notAfter }) => Date.parse(notAfter) > Date.now());
+  expect(offers).toHaveLength(1);
+  return offers[0]!;
+}
+
 const NUMBER = { orderNumber: '1022' };
 
 describe('a manual trigger', () => {
@@ -226,6 +233,47 @@ describe('onlyMissing', () => {
     await bench.approve(integrationId, 2, targetVersion);
     await trigger({ ...NUMBER, onlyMissing: true });
     expect((await bench.drain()).map(({ files }) => files.length)).toEqual(sizes);
+  });
+
+  it('tells on every attempt what earlier deliveries of the same files have noted, and counts no receipt of theirs', async () => {
+    const integrationId = await bench.integration();
+    await bench.say('order.submitted', v(1));
+    const first = await next();
+    await bench.report(failed(first, 'REJECTED', { notes: { a: '250', gone: '550' } }));
+
+    await trigger(NUMBER);
+    const all = await next();
+    expect(all).not.toHaveProperty('earlierNotes');
+    await bench.report(done(all, { notes: { b: '250' } }));
+
+    const { deliveries } = await trigger({ ...NUMBER, onlyMissing: true });
+    const earlierNotes = { a: '250', b: '250', gone: '550' };
+    for (const attempt of [1, 2]) {
+      const offer = await next();
+      expect(offer).toMatchObject({ deliveryId: deliveries[0], attempt, files: [{}, {}, {}], earlierNotes });
+      expect(offer).not.toHaveProperty('notes');
+      await bench.report(started(offer), failed(offer, 'TIMEOUT'));
+      // Notes say themselves which place they are about.
+      if (attempt === 1) await bench.approve(integrationId, 2, 2);
+    }
+    await bench.say('order.updated', { ...v(2), items: v(1).items });
+    await trigger({ ...NUMBER, onlyMissing: true });
+    for (const offer of await sent()) expect(offer).not.toHaveProperty('earlierNotes');
+  });
+
+  it('counts the notes of no delivery that lacked a file', async () => {
+    await bench.integration({ include: { ticket: false } });
+    await bench.say('order.submitted', v(1));
+    const [first] = await bench.pump();
+    await bench.report(done(first!, { notes: { a: '250' } }));
+    await execute(
+      bench.dataSource,
+      `UPDATE dispatcher.integration_versions SET include = jsonb_set(include::jsonb, '{ticket}', 'true')`,
+    );
+    await trigger({ ...NUMBER, onlyMissing: true });
+    const [offer] = await bench.pump();
+    expect(offer!.files).toHaveLength(first!.files.length + 1);
+    expect(offer).not.toHaveProperty('earlierNotes');
   });
 
   it('sends all of a newer version: behind the same address there may be other bytes', async () => {

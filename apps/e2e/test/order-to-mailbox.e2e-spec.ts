@@ -3,7 +3,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 
-import { DeliveryDetails, DeliveryPage } from '@heddle/contracts';
+import { DeliveryDetails, DeliveryPage, TOPIC } from '@heddle/contracts';
 import {
   Heddle,
   attachmentsOf,
@@ -14,11 +14,13 @@ import {
 } from '@heddle/testing';
 import type { SmtpServer, StoredMail } from '@heddle/testing';
 
+import { HubData } from '../src/hub-data.js';
 import { testServers } from '../src/test-servers.js';
 
 const WITHIN = { withinMs: 20_000, everyMs: 50 } as const;
 /** Of files in one mail, so that a small test has files that do not fit. */
 const MAX_BYTES = 100_000;
+const ORDER_TOPICS = [TOPIC.orderSubmitted, TOPIC.orderCancelled, TOPIC.recipeCreated];
 
 jest.setTimeout(60_000);
 
@@ -158,6 +160,22 @@ describe('an order on its way from POST to mailbox', () => {
     ]);
   });
 
+  it('goes, when what is missing is triggered, to those alone that were put off on every attempt', async () => {
+    await saveRecipe('DRIVE-005', Buffer.from('x'));
+    const office = 'office@factory.example';
+    mailbox.faults = { refuseRecipients: { [office]: { code: 451, text: '4.7.1 greylisted' } } };
+    await associate({ recipeId: 'DRIVE-005', orderNumber: '1027' });
+    await eventually(async () => expect((await deliveryOf('1027')).state).toBe('failed'), WITHIN);
+    expect((await deliveryOf('1027')).code).toBe('DEFERRED');
+    mailbox.faults = {};
+    await heddle.client.expect('POST', '/api/v2/trigger', { orderNumber: '1027', onlyMissing: true });
+    await eventually(async () => expect((await deliveryOf('1027')).state).toBe('succeeded'), WITHIN);
+    expect(mailsOf('1027').map(({ recipients }) => recipients)).toEqual([
+      ['hall-2@factory.example'],
+      [office],
+    ]);
+  });
+
   it('is refused at creation where the addresses are bad, with the field and the place of each', async () => {
     const answer = await heddle.admin.call('POST', '/api/v2/integrations', {
       destination: 'email',
@@ -171,6 +189,23 @@ describe('an order on its way from POST to mailbox', () => {
     });
     expect(JSON.stringify(answer.body)).not.toContain('secret-word');
     expect(integrationId).toMatch(/^[0-9a-f-]{36}$/);
+  });
+
+  it('names no address of the factory in a public topic', async () => {
+    const data = new HubData(heddle);
+    const topics = [TOPIC.deliverySucceeded, TOPIC.deliveryFailed, ...ORDER_TOPICS];
+    for (const topic of topics) {
+      const messages = await data.read(topic);
+      const texts = messages.map(({ key, headers, value }) =>
+        [key, JSON.stringify(headers), Buffer.from(value).toString()].join(),
+      );
+      expect([topic, texts.length > 0]).toEqual([topic, true]);
+      expect(texts.filter((text) => /hall-2@|office@/.test(text))).toEqual([]);
+    }
+    const [succeeded] = await data.read(TOPIC.deliverySucceeded);
+    expect(Buffer.from(succeeded!.value).toString()).toContain(
+      'mailto:h***@factory.example,o***@factory.example',
+    );
   });
 
   it('leaves neither the password of the mail server nor an address in the logs', async () => {

@@ -330,9 +330,8 @@ describe('the e-mail destination', () => {
     const to = 'a@factory.example, gone@factory.example, late@factory.example';
     const settings = { ...SETTINGS, to };
     const delivery = aDelivery(settings, [aDeliveryFile('a.txt', Buffer.from('a'))], { ...fields, notes });
-    const note = async (more: Readonly<Record<string, string>>): Promise<void> =>
-      void (notes = { ...notes, ...more });
-    return await attempt(destination, delivery, { note });
+    const noteAtEnd = (more: Readonly<Record<string, string>>): void => void (notes = { ...notes, ...more });
+    return await attempt(destination, delivery, { note: async (more) => noteAtEnd(more), noteAtEnd });
   }
   let notes: Readonly<Record<string, string>> = {};
   const GONE = refusal(550, '5.1.1 no such user');
@@ -377,6 +376,46 @@ describe('the e-mail destination', () => {
         },
       },
     ]);
+  });
+
+  it('sends to those alone that no earlier delivery has reached, where only what is missing is asked for', async () => {
+    notes = {};
+    const refused = { 'gone@factory.example': GONE, 'late@factory.example': LATE };
+    await retry({}, refused);
+    const earlierNotes = { ...notes, 'former@factory.example': '250' };
+    notes = {};
+    const deliveryId = randomUUID();
+    expect(await retry({ deliveryId, earlierNotes }, refused)).toMatchObject({ error: { code: 'DEFERRED' } });
+    const { receipts, error } = await retry({ deliveryId, earlierNotes, attempt: 2 }, {});
+    expect(error).toBeUndefined();
+    expect(receipts).toMatchObject([
+      {
+        location: 'mailto:a@factory.example,late@factory.example',
+        details: {
+          'had a@factory.example': 'from an earlier delivery',
+          'refused gone@factory.example': 'for good, the mail server answered 550',
+          sentAs: 'attachment',
+        },
+      },
+    ]);
+    expect(server.mails.map(({ recipients }) => recipients)).toEqual([
+      ['a@factory.example'],
+      ['late@factory.example'],
+    ]);
+
+    const collect = (): Promise<never> => Promise.reject(new Error('nothing is to be fetched'));
+    notes = {};
+    const mended = await retry({ earlierNotes: { ...earlierNotes, 'late@factory.example': '250' } }, {});
+    expect(mended.error).toBeUndefined();
+    expect(notes).toEqual({
+      'a@factory.example': '250',
+      'gone@factory.example': '250',
+      'late@factory.example': '250',
+    });
+    expect(await retry({ earlierNotes: notes, collect }, {})).toMatchObject({
+      receipts: [{ sizeBytes: null, sha256: null, details: { sentAs: 'earlier delivery' } }],
+    });
+    expect(server.mails.slice(2).map(({ recipients }) => recipients)).toEqual([['gone@factory.example']]);
   });
 
   it('notes who is refused for good where nobody has the mail, and sends it to the others alone', async () => {

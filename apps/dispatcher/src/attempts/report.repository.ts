@@ -165,7 +165,7 @@ export class ReportRepository {
           tally.add(report.receipts);
           if (report.phase === 'progress') tally.begin(report.begun);
         }
-        if (report.phase === 'progress') tally.note(report.notes);
+        tally.note(report.notes);
         if (report.phase !== 'finished') continue;
         const end = endedBy(report);
         ended.push(end);

@@ -111,6 +111,7 @@ interface OfferContent {
   readonly offerId: string;
   readonly files: readonly OfferedFile[];
   readonly missing: readonly string[];
+  readonly earlierNotes: DeliveryNotes;
   readonly sealedSettings: string;
   readonly items: OrderItems | undefined;
 }
@@ -224,7 +225,7 @@ export class OfferRepository {
 
   private async prepare(tx: Tx, claimed: readonly Claimed[]): Promise<readonly Prepared[]> {
     forgetElsewhere(tx, claimed);
-    const [heads, files, receipts, sealed, recipients] = await Promise.all([
+    const [heads, files, receipts, notes, sealed, recipients] = await Promise.all([
       headDocuments(
         tx,
         // What is frozen needs the lines of its order alone.
@@ -237,6 +238,10 @@ export class OfferRepository {
       earlierReceipts(
         tx,
         claimed.filter(({ frozen, onlyMissing }) => onlyMissing && !frozen),
+      ),
+      earlierNotes(
+        tx,
+        claimed.filter(({ onlyMissing }) => onlyMissing),
       ),
       this.settings.of(tx, [...new Map(claimed.map(({ flow }) => [flow.integrationId, flow])).values()]),
       this.settings.ofNotifications(
@@ -274,6 +279,7 @@ export class OfferRepository {
           offerId,
           files: open,
           missing: set.missing,
+          earlierNotes: notedOf(content, open, notes.get(delivery.deliveryId) ?? []),
           sealedSettings: envelope,
           items: itemsOf(content, headOf(heads, delivery)),
         });
@@ -297,7 +303,7 @@ export class OfferRepository {
 
   private offerRow(
     delivery: Claimed,
-    { offerId, files, missing, sealedSettings, items }: OfferContent,
+    { offerId, files, missing, earlierNotes, sealedSettings, items }: OfferContent,
   ): OutboxRow {
     const { tenant, kind, subject, orderNumber, orderId, version, flow } = delivery;
     const offer = DeliveryRequestedV1.parse({
@@ -317,6 +323,7 @@ export class OfferRepository {
       sealedSettings,
       files,
       ...(Object.keys(delivery.notes).length > 0 && { notes: delivery.notes }),
+      ...(Object.keys(earlierNotes).length > 0 && { earlierNotes }),
       earlierOfferIds: delivery.earlierOfferIds,
       leaseMs: Math.floor(this.policy.silenceMs * LEASE_SHARE),
       acceptedAt: delivery.acceptedAt.toISOString(),
@@ -543,7 +550,10 @@ interface EarlierRow extends FileRow {
   readonly receipt: Receipt;
 }
 
-/** What earlier deliveries of the same lane have proof of. The newest proof of a file comes last. */
+/**
+ * What earlier deliveries of the same lane have proof of. The newest proof of a file comes last. Of deliveries that have
+ * noted something the notes count instead: there a file can have gone to some, and not to others.
+ */
 async function earlierReceipts(
   tx: Tx,
   claimed: readonly Claimed[],
@@ -562,7 +572,7 @@ async function earlierReceipts(
        ON b.integration_id = e.integration_id AND b.version = i.approved_version
          AND ${targetVersionOf('b')} = ${targetVersionOf('a')}
      JOIN dispatcher.delivery_files f ON f.delivery_id = e.delivery_id
-     WHERE d.delivery_id = ANY($1) AND e.delivery_id < d.delivery_id AND f.receipt IS NOT NULL
+     WHERE d.delivery_id = ANY($1) AND e.delivery_id < d.delivery_id AND f.receipt IS NOT NULL AND e.notes = '{}'
      ORDER BY e.delivery_id`,
     [claimed.map(({ deliveryId }) => deliveryId)],
   );
@@ -577,6 +587,48 @@ function deliveredOf({ version }: Claimed, { files }: FileSet, earlier: readonly
       .filter((row) => row.version === version && JSON.stringify(row.source) === sources.get(row.name))
       .map(({ name, receipt }) => [name, receipt]),
   );
+}
+
+interface EarlierNotes {
+  readonly deliveryId: string;
+  readonly version: number;
+  readonly notes: DeliveryNotes;
+  /** Of its files, by name. */
+  readonly sources: Readonly<Record<string, OfferedFile['source']>>;
+}
+
+/** What earlier deliveries of the same lane have noted, the newest last. Notes say themselves which place they are about. */
+async function earlierNotes(
+  tx: Tx,
+  claimed: readonly Claimed[],
+): Promise<ReadonlyMap<string, readonly EarlierNotes[]>> {
+  if (claimed.length === 0) return new Map();
+  const rows = await tx.query<EarlierNotes>(
+    `SELECT d.delivery_id AS "deliveryId", e.version, e.notes,
+            (SELECT json_object_agg(f.name, f.source) FROM dispatcher.delivery_files f
+             WHERE f.delivery_id = e.delivery_id) AS sources
+     FROM dispatcher.deliveries d
+     JOIN dispatcher.deliveries e
+       ON e.tenant = d.tenant AND e.subject = d.subject AND e.kind = d.kind AND e.integration_id = d.integration_id
+     WHERE d.delivery_id = ANY($1) AND e.delivery_id < d.delivery_id AND e.notes <> '{}' AND e.frozen_at IS NOT NULL
+     ORDER BY e.delivery_id`,
+    [claimed.map(({ deliveryId }) => deliveryId)],
+  );
+  return Map.groupBy(rows, ({ deliveryId }) => deliveryId);
+}
+
+/** Notes are about a whole set: they count where it held all that is to be sent, of the same version. */
+function notedOf(
+  { version }: Claimed,
+  open: readonly OfferedFile[],
+  earlier: readonly EarlierNotes[],
+): DeliveryNotes {
+  const held = earlier.filter(
+    ({ sources, ...row }) =>
+      row.version === version &&
+      open.every(({ name, source }) => JSON.stringify(sources[name]) === JSON.stringify(source)),
+  );
+  return Object.assign({}, ...held.map(({ notes }) => notes)) as DeliveryNotes;
 }
 
 /** A set is whole at one place: what an earlier attempt delivered, or began, at another one is sent again. */

@@ -56,6 +56,12 @@ export class EmailDestination implements Destination<EmailSettings> {
       return;
     }
     const { offered } = delivery;
+    const before = reachedBefore(delivery);
+    if (recipientsOf(delivery.settings).every((address) => before.includes(address))) {
+      const sent = { delivery, reached: before, refused: [], before };
+      for (const { name } of offered) yield this.receiptOf(name, undefined, sent, 'earlier delivery');
+      return;
+    }
     const links = new Map<string, string>();
     for (const { name } of offered) links.set(name, await delivery.linkTo(name));
     const maxBytes = await this.maxBytes(context);
@@ -156,12 +162,16 @@ export class EmailDestination implements Destination<EmailSettings> {
    * @returns what has become of each recipient, on whichever attempt.
    */
   private async sendToAll(
-    { settings, notes }: EmailDelivery,
+    delivery: EmailDelivery,
     message: Message,
     context: DeliveryContext,
   ): Promise<Sent> {
-    const to = recipientsOf(settings);
-    const replies = new Map(Object.entries(notes).map(([address, reply]) => [address, Number(reply)]));
+    const to = recipientsOf(delivery.settings);
+    const before = reachedBefore(delivery);
+    const replies = new Map([
+      ...before.map((address) => [address, TAKEN] as const),
+      ...Object.entries(delivery.notes).map(([address, reply]) => [address, Number(reply)] as const),
+    ]);
     const replyTo = (address: string): number => replies.get(address) ?? 0;
     const isTaken = (address: string): boolean => replyTo(address) === TAKEN;
     const isSettled = (address: string): boolean => isTaken(address) || replyTo(address) >= 500;
@@ -174,13 +184,16 @@ export class EmailDestination implements Destination<EmailSettings> {
 
     const putOff = to.filter((address) => !isSettled(address));
     const hasReached = to.some(isTaken);
+    const settled = to.filter(isSettled).map((address) => [address, String(replyTo(address))]);
+    const notes = Object.fromEntries(settled) as DeliveryNotes;
     if (putOff.length > 0 || !hasReached) {
-      const settled = to.filter(isSettled).map((address) => [address, String(replyTo(address))]);
-      if (settled.length > 0) await context.note(Object.fromEntries(settled) as DeliveryNotes);
+      if (settled.length > 0) await context.note(notes);
       // That all others are refused is a failure of the mail only where nobody has it.
       throw hasReached ? deferred(to, putOff) : (failure ?? refusedByAll());
     }
+    context.noteAtEnd(notes);
     return {
+      before,
       reached: to.filter(isTaken),
       refused: to.flatMap((address) => (isTaken(address) ? [] : { address, replyCode: replyTo(address) })),
     };
@@ -234,7 +247,7 @@ export class EmailDestination implements Destination<EmailSettings> {
   private receiptOf(
     name: string,
     file: DeliveryFile | undefined,
-    { delivery, reached, refused }: Sent & { readonly delivery: EmailDelivery },
+    { delivery, reached, refused, before }: Sent & { readonly delivery: EmailDelivery },
     sentAs = file === undefined ? 'link' : 'attachment',
   ): Receipt {
     return {
@@ -248,6 +261,7 @@ export class EmailDestination implements Destination<EmailSettings> {
         ...Object.fromEntries(
           refused.map(({ address, replyCode }) => [`refused ${address}`, wordsOf(replyCode)]),
         ),
+        ...Object.fromEntries(before.map((address) => [`had ${address}`, 'from an earlier delivery'])),
       },
     };
   }
@@ -281,7 +295,9 @@ interface Answer {
 }
 
 interface Sent {
+  /** Those before included. */
   readonly reached: readonly string[];
+  readonly before: readonly string[];
   readonly refused: readonly RefusedRecipient[];
 }
 
@@ -320,6 +336,15 @@ async function notificationOf(file: DeliveryFile): Promise<Notification> {
 /** The message broke off by itself, and not because its connection did. */
 function isStreamFault(error: unknown): boolean {
   return Error.isError(error) && 'code' in error && error.code === 'ESTREAM';
+}
+
+/**
+ * Recipients who have these files from an earlier delivery, where only what is missing is asked for. Who was refused
+ * for good is asked again: whoever triggers may have mended that.
+ */
+function reachedBefore({ settings, earlierNotes = {} }: EmailDelivery): readonly string[] {
+  const taken = new Map(Object.entries(earlierNotes));
+  return recipientsOf(settings).filter((address) => Number(taken.get(address)) === TAKEN);
 }
 
 /** Each once: two spellings of one domain are one mailbox. */

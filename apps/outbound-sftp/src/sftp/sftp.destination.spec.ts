@@ -143,6 +143,7 @@ async function deliver(
         assertLeased: () => undefined,
         begin: () => Promise.resolve(),
         note: () => Promise.resolve(),
+        noteAtEnd: () => undefined,
       },
     );
     for await (const receipt of attempt) receipts.push(receipt);

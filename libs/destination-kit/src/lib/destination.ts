@@ -68,6 +68,11 @@ export interface Delivery<TSettings> extends DeliveryBase<TSettings> {
   readonly missingRecipeIds?: readonly string[];
   /** What earlier offers of this delivery have noted. They stand where the settings have changed since. */
   readonly notes: DeliveryNotes;
+  /**
+   * Missing unless only what is missing is asked for: what earlier deliveries of the same files have noted. Receipts of
+   * deliveries that have noted something count for nothing: the destination tells by the notes what is missing.
+   */
+  readonly earlierNotes?: DeliveryNotes;
   /** Every file that has no receipt yet, in the order of the set, whether it can be fetched or not. */
   readonly offered: readonly OfferedName[];
   /**
@@ -117,6 +122,8 @@ export interface DeliveryContext {
   begin(file: DeliveryFile): Promise<void>;
   /** Resolves when later offers of this delivery will know it, by `Delivery.notes`. */
   note(notes: DeliveryNotes): Promise<void>;
+  /** The same for what nobody has to know before this attempt has ended: it is on record together with the end. */
+  noteAtEnd(notes: DeliveryNotes): void;
 }
 
 /** What every outbound worker implements. `destination-testing` holds its conformance suite. */

@@ -144,6 +144,7 @@ export async function attempt<TSettings>(
     assertLeased: () => undefined,
     begin: () => Promise.resolve(),
     note: () => Promise.resolve(),
+    noteAtEnd: () => undefined,
     ...context,
   };
   try {

@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events';
 
-import type { DeliveryRequestedV1, Receipt } from '@heddle/contracts';
+import type { DeliveryNotes, DeliveryRequestedV1, Receipt } from '@heddle/contracts';
 import { DestinationError } from '@heddle/destination-kit';
 import type { ReceivedEvent } from '@heddle/messaging';
 import { childOf } from '@heddle/platform';
@@ -13,6 +13,8 @@ export class Attempt {
   readonly receipts: Receipt[] = [];
   /** Receipts that no acknowledged report carries yet. */
   readonly unreported: Receipt[] = [];
+  /** For the report of its end. */
+  notes: DeliveryNotes = {};
   readonly traceparent: string;
   startedAt: Date | undefined;
   abortedBy: AbortCause | undefined;

@@ -769,6 +769,23 @@ describe('an outbound worker', () => {
     expect(destination.seen.map(({ notes }) => notes)).toEqual([{ 'a@factory.example': '250' }, {}]);
   });
 
+  it('tells with the end of an attempt what it has noted for then, and the next one of earlier deliveries', async () => {
+    const { destination, publisher, take } = aWorker();
+    destination.behave = async function* (delivery, context) {
+      context.noteAtEnd({ 'a@factory.example': '250' });
+      context.noteAtEnd({ 'b@factory.example': '250' });
+      yield* destination.takeAll(delivery, context);
+    };
+
+    await take(anOffer({ earlierNotes: { 'c@factory.example': '250' } }));
+
+    await soon(() => expect(publisher.finished().outcome).toBe('succeeded'));
+    expect(publisher.finished()).toMatchObject({
+      notes: { 'a@factory.example': '250', 'b@factory.example': '250' },
+    });
+    expect(destination.seen).toMatchObject([{ notes: {}, earlierNotes: { 'c@factory.example': '250' } }]);
+  });
+
   it('begins no write that cannot be put on record, and gives the attempt back', async () => {
     const { destination, publisher, take } = aWorker();
     destination.behave = async function* (delivery, context) {

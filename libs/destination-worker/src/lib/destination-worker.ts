@@ -356,6 +356,9 @@ export class DestinationWorker<TSettings> {
         assertLeased: () => attempt.assertLeased(),
         begin: ({ name, sha256 }) => this.record(attempt, { begun: [{ name, sha256 }] }),
         note: (notes) => this.record(attempt, { notes }),
+        noteAtEnd: (notes) => {
+          attempt.notes = { ...attempt.notes, ...notes };
+        },
       })) {
         attempt.receipts.push(receipt);
         attempt.unreported.push(receipt);
@@ -378,7 +381,7 @@ export class DestinationWorker<TSettings> {
     { files, collect }: Pick<Delivery<TSettings>, 'files' | 'collect'>,
   ): Delivery<TSettings> {
     const { deliveryId, offerId, earlierOfferIds, tenant, channel, integrationId } = offer;
-    const { trigger, attempt, order, recipeIds, missingRecipeIds, notes = {} } = offer;
+    const { trigger, attempt, order, recipeIds, missingRecipeIds, notes = {}, earlierNotes } = offer;
     return {
       deliveryId,
       offerId,
@@ -393,6 +396,7 @@ export class DestinationWorker<TSettings> {
       recipeIds,
       ...(missingRecipeIds !== undefined && { missingRecipeIds }),
       notes,
+      ...(earlierNotes !== undefined && { earlierNotes }),
       offered: offer.files.map(({ name, kind, mimeType }) => ({ name, kind, mimeType })),
       files,
       collect,
@@ -499,6 +503,7 @@ export class DestinationWorker<TSettings> {
             retryAfterMs: report.error?.retryAfterMs ?? null,
             receipts: attempt.receipts,
             faults: report.faults,
+            ...(Object.keys(attempt.notes).length > 0 && { notes: attempt.notes }),
             startedAt: attempt.startedAt?.toISOString() ?? null,
             durationMs: report.durationMs,
             sizeBytes: sizeOf(attempt),

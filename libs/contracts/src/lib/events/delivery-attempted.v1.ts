@@ -6,12 +6,15 @@ import { Instant, Sha256, Tenant } from '../identifiers.js';
 
 import { DeliveryNotes } from './delivery-requested.v1.js';
 
-/** Proof that one file arrived. Shown to the tenant, so it holds no credential. */
+/**
+ * Proof that one file arrived. Shown to the tenant, so it holds no credential. That of a mail names its recipients; who
+ * may not read the settings of integrations, and every public event, has their addresses masked.
+ */
 export const Receipt = z.object({
   name: FileName,
   /** In the notation of the destination, for example `sftp://host/in/name`. */
   location: z.string().min(1),
-  /** Of the bytes that were sent. Null: a link was sent. */
+  /** Of the bytes that were sent. Null: a link was sent, or nothing, as an earlier delivery had sent it. */
   sizeBytes: z.int().min(0).nullable(),
   sha256: Sha256.nullable(),
   /** What else proves it: host key, ETag, how the file was put in place. */
@@ -77,6 +80,8 @@ export const DeliveryAttemptedV1 = z.discriminatedUnion('phase', [
     retryAfterMs: z.int().min(0).nullable(),
     receipts: z.array(Receipt),
     faults: z.array(FileFault),
+    /** As those of its progress. */
+    notes: DeliveryNotes.optional(),
     startedAt: Instant.nullable(),
     durationMs: z.number().min(0),
     sizeBytes: z.int().min(0),

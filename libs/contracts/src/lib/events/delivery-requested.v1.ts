@@ -95,6 +95,11 @@ export const DeliveryRequestedV1 = z.object({
   files: z.array(OfferedFile).min(1),
   /** What earlier offers of this delivery have noted, whatever the integration's settings were then. */
   notes: DeliveryNotes.optional(),
+  /**
+   * What earlier deliveries of the same files have noted, where only what is missing is asked for: who has left notes
+   * tells by them what is missing.
+   */
+  earlierNotes: DeliveryNotes.optional(),
   /** Earlier offers of this delivery and its lane: what they left under temporary names is removed. */
   earlierOfferIds: z.array(z.uuid()),
   /**
