@@ -104,6 +104,36 @@ describe('from an event to a receipt', () => {
     expect((await live.call('GET', path, { channel: 'default' })).status).toBe(200);
   });
 
+  it('shows whom a mail has reached to who may read the settings of integrations, and masks it for all else', async () => {
+    const proof = {
+      location: 'mailto:hall-2@factory.example',
+      details: { messageId: '<1@hub.example>', 'refused gone@factory.example': 'for good' },
+    };
+    live.work = (offer) => {
+      const end = done(offer);
+      return [
+        started(offer),
+        { ...end, receipts: end.receipts.map((receipt) => ({ ...receipt, ...proof })) },
+      ];
+    };
+    await live.say('order.submitted', now({ orderUid: newId() }));
+    await eventually(() => {
+      expect(live.finished).toMatchObject([{ topic: 'delivery.succeeded' }]);
+    }, PATIENCE);
+    const path = `/api/v2/deliveries/${String(live.offers[0]?.deliveryId)}`;
+
+    const shownTo = async (...permissions: Permission[]): Promise<string> =>
+      JSON.stringify((await live.call('GET', path, { permissions })).body);
+    expect(await shownTo('deliveries:read', 'integrations:manage')).toContain(proof.location);
+    const masked = { location: 'mailto:h***@factory.example', details: { messageId: '<1@hub.example>' } };
+    for (const text of [await shownTo('deliveries:read'), JSON.stringify(live.finished)]) {
+      expect(text).toContain(`"location":"${masked.location}"`);
+      expect(text).toContain('"refused g***@factory.example":"for good"');
+      expect(text).toContain(masked.details.messageId);
+      expect(text).not.toMatch(/hall-2@|gone@/);
+    }
+  });
+
   it('shows what attempts have noted to who may read the settings of integrations, and to nobody else', async () => {
     const notes = { 'a@factory.example': '250', 'gone@factory.example': '550' };
     live.work = (offer) => [started(offer), { ...progress(offer), notes }, failed(offer, 'REJECTED')];

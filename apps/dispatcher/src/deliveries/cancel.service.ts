@@ -66,7 +66,7 @@ export class CancelService {
       });
     });
     this.pump.nudge();
-    return await this.deliveries.read(caller, deliveryId, { showsNotes: readsSettings(caller) });
+    return await this.deliveries.read(caller, deliveryId, { showsAddresses: readsSettings(caller) });
   }
 }
 

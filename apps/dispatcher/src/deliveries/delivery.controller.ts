@@ -52,7 +52,7 @@ export class DeliveryController {
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<DeliveryDetails | undefined> {
     const found = z.uuid().safeParse(id).success
-      ? await this.deliveries.read(caller, id, { showsNotes: readsSettings(caller) })
+      ? await this.deliveries.read(caller, id, { showsAddresses: readsSettings(caller) })
       : undefined;
     if (!found) throw new ProblemError(404, 'there is no such delivery');
     const etag = etagOfText(JSON.stringify(found));

@@ -16,6 +16,7 @@ import type { DataSource } from '@heddle/persistence';
 import { DATA_SOURCE } from '../tokens.js';
 
 import { firstIdAt } from './first-id-at.js';
+import { maskedReceipt } from './masked-receipt.js';
 
 type SummaryRow = Omit<
   DeliverySummary,
@@ -99,11 +100,14 @@ export class DeliveryRepository {
     return { ...page, items: page.items.map(summaryOf) };
   }
 
-  /** @param showsNotes the reader may read the settings of integrations, of which notes may tell. */
+  /**
+   * @param showsAddresses the reader may read the settings of integrations, so also what tells of them: notes, and whom
+   *   a mail has reached.
+   */
   async read(
     { tenant, channel }: Reader,
     deliveryId: string,
-    { showsNotes }: { readonly showsNotes: boolean } = { showsNotes: false },
+    { showsAddresses }: { readonly showsAddresses: boolean } = { showsAddresses: false },
   ): Promise<DeliveryDetails | undefined> {
     return await inTransaction(this.dataSource, async (tx) => {
       const [row] = await tx.query<SummaryRow>(
@@ -122,7 +126,7 @@ export class DeliveryRepository {
          FROM dispatcher.offers WHERE delivery_id = $1 ORDER BY offer_id`,
         [deliveryId],
       );
-      const [noted] = showsNotes
+      const [noted] = showsAddresses
         ? await tx.query<Pick<DeliveryDetails, 'notes'>>(
             `SELECT notes FROM dispatcher.deliveries WHERE delivery_id = $1`,
             [deliveryId],
@@ -136,7 +140,7 @@ export class DeliveryRepository {
         notes: noted?.notes ?? null,
         files: files.map(({ name, kind, receipt }) => {
           if (receipt === null) return { name, kind, state: 'missing' as const, receipt };
-          const { location, sizeBytes, sha256, details } = receipt;
+          const { location, sizeBytes, sha256, details } = showsAddresses ? receipt : maskedReceipt(receipt);
           return {
             name,
             kind,

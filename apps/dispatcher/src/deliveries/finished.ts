@@ -10,6 +10,8 @@ import type { DeliveryCode, Receipt, Trigger } from '@heddle/contracts';
 import type { OutboxRow, Tx } from '@heddle/persistence';
 import { childOf, newId } from '@heddle/platform';
 
+import { maskedReceipt } from './masked-receipt.js';
+
 /** What every step of a delivery needs to know of it. */
 export interface DeliveryFacts {
   readonly deliveryId: string;
@@ -36,7 +38,7 @@ export const DELIVERY_FACTS = `d.delivery_id AS "deliveryId", d.tenant, d.channe
   d.event_id AS "eventId", d.kind, d.subject, d.lane_key AS "laneKey", d.order_number AS "orderNumber",
   d.order_id AS "orderId", d.recipe_ids AS "recipeIds", d.version, d.accepted_at AS "acceptedAt", d.traceparent`;
 
-/** `delivery.succeeded` or `delivery.failed`, for the outbox; nothing of a notification, which is no public fact. */
+/** `delivery.succeeded` or `delivery.failed`, for the outbox; nothing of a notification, which is no public fact. Addresses are masked. */
 export function finishedEvents(
   delivery: DeliveryFacts,
   end: {
@@ -67,7 +69,7 @@ export function finishedEvents(
     attempts: end.attempts,
     code: end.failure?.code ?? null,
     message: end.failure?.message ?? null,
-    receipts: end.receipts,
+    receipts: end.receipts.map(maskedReceipt),
     acceptedAt: delivery.acceptedAt.toISOString(),
     finishedAt: end.finishedAt.toISOString(),
   });

@@ -33,6 +33,7 @@ export const DeliveryFinishedV1 = z.object({
   /** Of the last attempt; null on success. */
   code: DeliveryCode.nullable(),
   message: z.string().nullable(),
+  /** E-mail addresses in them are masked: `h***@factory.example`. */
   receipts: z.array(Receipt),
   acceptedAt: Instant,
   finishedAt: Instant,

@@ -110,6 +110,7 @@ export const DeliveryDetails = DeliverySummary.omit({ attempts: true }).extend({
       name: z.string(),
       kind: OfferedFileKind,
       state: z.enum(['missing', 'delivered']),
+      /** With masked e-mail addresses (`h***@factory.example`) for readers that see no notes. */
       receipt: Receipt.omit({ name: true }).nullable(),
     }),
   ),
