@@ -290,7 +290,7 @@ export class KafkaPublisher {
     const startedAt = performance.now();
     this.underWay += 1;
     try {
-      const offset = await this.transport.send(topic, partition, messages);
+      const offset = await this.transport.send({ topic, partition, messages, bytes });
       this.contacted();
       this.metrics.sent(label, messages.length, bytes, (performance.now() - startedAt) / 1_000);
       return offset;

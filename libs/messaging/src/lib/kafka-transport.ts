@@ -2,13 +2,15 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import type { Logger } from 'pino';
 
+import { BrokerWriter } from './broker-writer.js';
+import type { Append, AppendResult } from './broker-writer.js';
 import { REQUEST_TIMEOUT_MS, createInnerCluster } from './kafka-client.js';
 import { createErrorFromCode, exchange } from './kafka-cluster.js';
 import type { Cluster } from './kafka-cluster.js';
 import type { KafkaOptions } from './kafka-config.js';
 import { isAnswer, kafkaErrorType } from './kafka-error.js';
-import { PRODUCE, decodeProduceAnswer, encodeGzippedProduce, encodeProduce } from './produce-request.js';
-import type { ProduceRequest, WireMessage } from './produce-request.js';
+import { PRODUCE, decodeProduceAnswers, encodeGzippedProduce, encodeProduce } from './produce-request.js';
+import type { ProduceAnswer, ProduceRequest } from './produce-request.js';
 
 /** Longest that the brokers wait for their replicas; they answer before the connection counts as hung. */
 const ACK_TIMEOUT_MS = REQUEST_TIMEOUT_MS - 1_000;
@@ -20,17 +22,18 @@ const DISCONNECT_MS = 1_000;
 export interface PublisherTransport {
   /** Number of partitions. Rejects while the topic does not exist. */
   partitionsOf(topic: string): Promise<number>;
-  /** One try of one request. Resolves with the offset of its first message once all replicas have it. */
-  send(topic: string, partition: number, messages: readonly WireMessage[]): Promise<string>;
+  /** One try. Resolves with the offset of the first message once all replicas have all of them. */
+  send(append: Append): Promise<string>;
   /** Asks for the state of the cluster, which also refreshes the partitions' leaders. */
   refresh(): Promise<void>;
   close(): Promise<void>;
 }
 
-/** Requests for single partitions over kafkajs' connections. */
+/** Appends to partitions over kafkajs' connections, one to each broker. */
 export class KafkaTransport implements PublisherTransport {
   private cluster: Cluster;
   private readonly leaders = new Map<string, readonly number[]>();
+  private readonly writers = new Map<number, BrokerWriter>();
   private lastQuestion: Promise<unknown> = Promise.resolve();
   private waitingRefresh: Promise<void> | undefined;
 
@@ -51,9 +54,12 @@ export class KafkaTransport implements PublisherTransport {
     return leaders.length;
   }
 
-  async send(topic: string, partition: number, messages: readonly WireMessage[]): Promise<string> {
+  async send(append: Append): Promise<string> {
+    const { topic, partition } = append;
     try {
-      return await this.notStuck(this.request(topic, partition, messages));
+      const nodeId = this.leaders.get(topic)?.[partition] ?? -1;
+      if (nodeId < 0) throw new NoLeaderError();
+      return await this.writerOf(nodeId).append(append);
     } catch (error) {
       await this.recover(topic, error);
       throw error;
@@ -101,27 +107,30 @@ export class KafkaTransport implements PublisherTransport {
     }
   }
 
-  private async request(topic: string, partition: number, messages: readonly WireMessage[]): Promise<string> {
-    const nodeId = this.leaders.get(topic)?.[partition] ?? -1;
-    if (nodeId < 0) throw new NoLeaderError();
+  private writerOf(nodeId: number): BrokerWriter {
+    const known = this.writers.get(nodeId);
+    if (known !== undefined) return known;
+    const writer = new BrokerWriter({ send: (parts) => this.notStuck(this.request(nodeId, parts)) });
+    this.writers.set(nodeId, writer);
+    return writer;
+  }
+
+  private async request(nodeId: number, partitions: readonly Append[]): Promise<readonly AppendResult[]> {
     const connected = this.cluster.brokerPool.brokers[nodeId];
     const broker = connected?.isConnected() === true ? connected : await this.cluster.findBroker({ nodeId });
     const request: ProduceRequest = {
       clientId: this.options.clientId,
-      topic,
-      partition,
-      messages,
+      partitions,
       timeoutMs: ACK_TIMEOUT_MS,
       timestamp: Date.now(),
     };
     const isGzipped = this.options.compression === 'gzip';
     const frame = isGzipped ? await encodeGzippedProduce(request) : encodeProduce(request);
-    const answer = decodeProduceAnswer(await exchange(broker, frame, PRODUCE));
-    // Only the partition's own answer is proof.
-    if (answer?.topic !== topic || answer.partition !== partition) throw new NoAnswerError();
-    if (answer.errorCode !== 0) throw createErrorFromCode(answer.errorCode);
-    if (answer.baseOffset.startsWith('-')) throw new NoAnswerError();
-    return answer.baseOffset;
+    const answers = decodeProduceAnswers(await exchange(broker, frame, PRODUCE));
+    return partitions.map(({ topic, partition }) =>
+      // Only the partition's own answer is proof.
+      resultOf(answers.find((answer) => answer.topic === topic && answer.partition === partition)),
+    );
   }
 
   /** Prepares the next try: without the connection that broke, with fresh leaders. */
@@ -153,6 +162,13 @@ export class KafkaTransport implements PublisherTransport {
       });
     });
   }
+}
+
+function resultOf(answer: ProduceAnswer | undefined): AppendResult {
+  if (answer === undefined) return { error: new NoAnswerError() };
+  if (answer.errorCode !== 0) return { error: createErrorFromCode(answer.errorCode) };
+  if (answer.baseOffset.startsWith('-')) return { error: new NoAnswerError() };
+  return { firstOffset: answer.baseOffset };
 }
 
 class NoLeaderError extends Error {
