@@ -26,6 +26,11 @@ export interface OutboxRelayOptions {
 
 /** A row is withdrawn from the publisher after this and tried anew. */
 const PUBLISH_DEADLINE_MS = 5_000;
+/**
+ * How long what was acknowledged waits for the next read, which takes its deletion along. A process that is killed before
+ * repeats it.
+ */
+const SETTLE_MS = 20;
 /** How long a pass waits for its slowest shard before the others go on without it. */
 const STRAGGLER_MS = 50;
 /** `nudge` is for what this process commits; the poll finds the rest, and only other processes make such rows. */
@@ -80,7 +85,10 @@ export class OutboxRelay {
   private settled: Settled[] = [];
   private running: Promise<void> | undefined;
   private readonly stopping = new AbortController();
-  private nudged = false;
+  /** Rows may be there that no read has looked for. */
+  private isUnread = true;
+  /** Something happened since the last pass began. */
+  private isNudged = false;
   private wake: () => void = () => undefined;
   private refusedRows = 0;
   private oldestAt: Date | null = null;
@@ -144,8 +152,8 @@ export class OutboxRelay {
 
   /** To be called after a commit that enqueued something: it is read now and not at the next poll. */
   nudge(): void {
-    this.nudged = true;
-    this.wake();
+    this.isUnread = true;
+    this.stir();
   }
 
   /** Ends after the rows that are on their way; the rest stays for the next process. */
@@ -153,6 +161,11 @@ export class OutboxRelay {
     this.stopping.abort();
     this.nudge();
     await this.running;
+  }
+
+  private stir(): void {
+    this.isNudged = true;
+    this.wake();
   }
 
   private async run(): Promise<void> {
@@ -194,11 +207,14 @@ export class OutboxRelay {
   private async relay(locks: ShardLocks, table: OutboxTable): Promise<void> {
     let balanceAt = 0;
     let measureAt = 0;
+    this.isUnread = true;
     while (!this.stopping.signal.aborted) {
-      this.nudged = false;
+      this.isNudged = false;
       if (performance.now() >= balanceAt) {
         await this.settle(table);
+        const before = locks.shards;
         await locks.balance((shard) => !this.publishing.has(shard));
+        if (locks.shards !== before) this.isUnread = true;
         this.shards.set(locks.shards.size);
         balanceAt = performance.now() + BALANCE_MS;
       }
@@ -206,12 +222,23 @@ export class OutboxRelay {
         await this.measure(table);
         measureAt = performance.now() + MEASURE_MS;
       }
-      if (!(await this.pass(locks, table)))
-        await this.rest(locks.relays > 1 ? POLL_SHARED_MS : (this.options.pollMs ?? POLL_ALONE_MS));
+      const hasPublished = await this.pass(locks, table);
+      if (this.settled.length > 0) await this.restForNews();
+      else if (!hasPublished) await this.restUntilPoll(locks.relays);
     }
   }
 
-  /** @returns whether there was anything to do. */
+  private async restForNews(): Promise<void> {
+    if (!this.isUnread) await this.rest(SETTLE_MS);
+  }
+
+  private async restUntilPoll(relays: number): Promise<void> {
+    if (this.isNudged) return;
+    await this.rest(relays > 1 ? POLL_SHARED_MS : (this.options.pollMs ?? POLL_ALONE_MS));
+    this.isUnread = true;
+  }
+
+  /** @returns whether there was anything to publish. */
   private async pass(locks: ShardLocks, table: OutboxTable): Promise<boolean> {
     const settling = this.settle(table);
     const settledNow = new Set(this.settled.map(({ shard }) => shard));
@@ -222,9 +249,14 @@ export class OutboxRelay {
         (!this.publishing.has(shard) || settledNow.has(shard)) &&
         (this.backOffs.get(shard)?.until ?? 0) <= now,
     );
+    if (!this.isUnread || bytes > MAX_PUBLISHING_BYTES || free.length === 0) {
+      await settling;
+      return false;
+    }
+    this.isUnread = false;
     // Sent behind what is settled and answered after it, so a row that was published is not read again.
-    const reading = bytes > MAX_PUBLISHING_BYTES || free.length === 0 ? [] : table.read(free);
-    const [, rows] = await Promise.all([settling, reading]);
+    const [, { rows, hasMore }] = await Promise.all([settling, table.read(free)]);
+    if (hasMore || free.length < locks.shards.size) this.isUnread = true;
     if (rows.length === 0) return false;
     const byShard = Map.groupBy(rows, ({ shard }) => shard);
     const all = Promise.all([...byShard].map(([shard, ofShard]) => this.publish(shard, ofShard)));
@@ -273,8 +305,10 @@ export class OutboxRelay {
       this.backOffs.set(shard, { failures, until: performance.now() + waitMs });
       this.warn('outbox.publish_deferred', { code: firstFailure, shard, failures });
     }
+    // What was not acknowledged is read again.
+    if (acknowledged.length < rows.length) this.isUnread = true;
     this.settled.push({ shard, acknowledged, refused });
-    this.nudge();
+    this.stir();
   }
 
   private async outcomesOf(rows: readonly StoredEvent[]): Promise<readonly PublishOutcome[]> {
@@ -315,14 +349,12 @@ export class OutboxRelay {
   private async drain(table: OutboxTable): Promise<void> {
     const deadline = performance.now() + PUBLISH_DEADLINE_MS;
     while (this.publishing.size > 0 && performance.now() < deadline) {
-      this.nudged = false;
       await this.settle(table);
-      if (this.publishing.size > 0) await this.rest(POLL_SHARED_MS);
+      if (this.publishing.size > 0 && this.settled.length === 0) await this.rest(POLL_SHARED_MS);
     }
   }
 
   private async rest(ms: number): Promise<void> {
-    if (this.nudged) return;
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, ms);
       this.wake = (): void => {

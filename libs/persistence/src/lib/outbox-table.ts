@@ -1,5 +1,6 @@
 import type { DatabaseClient } from './database-client.js';
 import { identifier } from './identifier.js';
+import { SHARDS } from './outbox.js';
 
 /** A row as the relay reads it. */
 export interface StoredEvent {
@@ -45,22 +46,35 @@ export class OutboxTable {
    * The oldest rows of the shards: for each shard a run without gaps from its first row on. A row that is
    * larger than the bound comes alone.
    */
-  async read(shards: readonly number[]): Promise<StoredEvent[]> {
-    const { rows } = await this.client.query<StoredEvent>(
-      `WITH heads AS MATERIALIZED (
-         SELECT h.id, sum(h.bytes) OVER (ORDER BY h.id) AS bytes, row_number() OVER (ORDER BY h.id) AS position
-         FROM unnest($1::smallint[]) AS s (shard) CROSS JOIN LATERAL (
-           SELECT o.id, octet_length(o.data) + octet_length(o.key) AS bytes FROM ${this.schema}.outbox AS o
-           WHERE o.shard = s.shard ORDER BY o.id LIMIT ${String(SHARD_ROWS)}) AS h
-       )
-       SELECT o.id, o.shard, o.topic, o.key, o.event_id, o.type, o.time, o.subject, o.tenant, o.traceparent, o.data,
-              o.headers
-       FROM ${this.schema}.outbox AS o JOIN heads USING (id)
-       WHERE position <= ${String(READ_ROWS)} AND (heads.bytes <= ${String(READ_BYTES)} OR position = 1)
-       ORDER BY o.id`,
-      [shards],
+  async read(
+    shards: readonly number[],
+  ): Promise<{ readonly rows: readonly StoredEvent[]; readonly hasMore: boolean }> {
+    const isWhole = shards.length === SHARDS;
+    const { rows } = await this.client.query<StoredEvent & { readonly found: string }>(
+      `SELECT id, shard, topic, key, event_id, type, time, subject, tenant, traceparent, data, headers, found
+       FROM (
+         SELECT o.*, count(*) OVER () AS found, row_number() OVER by_id AS position,
+                sum(octet_length(data) + octet_length(key)) OVER by_id AS bytes
+         FROM (${isWhole ? this.oldest() : this.oldestOfShards()}) AS o WINDOW by_id AS (ORDER BY id)
+       ) AS o
+       WHERE bytes <= ${String(READ_BYTES)} OR position = 1
+       ORDER BY id`,
+      isWhole ? [] : [shards],
     );
-    return rows;
+    const found = Number(rows[0]?.found ?? 0);
+    return { rows, hasMore: rows.length < found || found >= SHARD_ROWS };
+  }
+
+  /** One look at one index, where each shard would take one of its own. */
+  private oldest(): string {
+    return `SELECT * FROM ${this.schema}.outbox ORDER BY id LIMIT ${String(READ_ROWS)}`;
+  }
+
+  private oldestOfShards(): string {
+    return `SELECT h.* FROM unnest($1::smallint[]) AS s (shard) CROSS JOIN LATERAL (
+              SELECT * FROM ${this.schema}.outbox AS o WHERE o.shard = s.shard
+              ORDER BY o.id LIMIT ${String(SHARD_ROWS)}) AS h
+            ORDER BY h.id LIMIT ${String(READ_ROWS)}`;
   }
 
   async delete(ids: readonly string[]): Promise<void> {
