@@ -3,7 +3,7 @@ import type { DynamicModule } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 
 import { ServiceTokens } from '@heddle/access';
-import { AddressGuard, UrlSources } from '@heddle/destination-kit';
+import { AddressGuard, UrlSources, hubHosts, ownOrigins } from '@heddle/destination-kit';
 import { KafkaPublisher, kafkaOptions } from '@heddle/messaging';
 import { OutboxRelay, SchemaWatch } from '@heddle/persistence';
 import type { Platform } from '@heddle/platform';
@@ -13,6 +13,7 @@ import { FileController } from './files/file.controller.js';
 import { FileService } from './files/file.service.js';
 import { OBJECT_STORE } from './files/object-store.js';
 import { objectStoreOf } from './files/object-stores.js';
+import type { Hub } from './hub.js';
 import { Lifecycle } from './lifecycle.js';
 import { Linker } from './links/linker.js';
 import { StoreMetrics } from './operations/store-metrics.js';
@@ -32,7 +33,7 @@ import { TicketService } from './tickets/ticket.service.js';
 import { UploadedPreviews } from './tickets/uploaded-previews.js';
 import {
   HISTORY_DAYS,
-  PUBLIC_URL,
+  HUB,
   TICKET_PAPER,
   UNUSED_FILES_DAYS,
   UPLOAD_MAX_BYTES,
@@ -66,12 +67,7 @@ export class AppModule {
     const sources = new UrlSources({
       guard: new AddressGuard({
         allowed: config.OUTBOUND_ALLOWED_ADDRESSES,
-        ownOrigins: [
-          config.PUBLIC_URL.origin,
-          `http://${config.HOST}:${String(config.PORT)}`,
-          ...(config.DISPATCHER_URL === undefined ? [] : [config.DISPATCHER_URL]),
-          ...config.HUB_ADDRESSES,
-        ],
+        ownOrigins: ownOrigins({ ...config, STORE_URL: `http://${config.HOST}:${String(config.PORT)}` }),
       }),
       connectTimeoutMs: PREVIEWS_WITHIN_MS,
       silenceTimeoutMs: PREVIEWS_WITHIN_MS,
@@ -95,7 +91,7 @@ export class AppModule {
         { provide: KafkaPublisher, useValue: publisher },
         { provide: OutboxRelay, useValue: relay },
         { provide: ServiceTokens, useValue: new ServiceTokens(config.SERVICE_TOKEN_KEYS) },
-        { provide: PUBLIC_URL, useValue: config.PUBLIC_URL },
+        { provide: HUB, useValue: { url: config.PUBLIC_URL, hosts: hubHosts(config) } satisfies Hub },
         { provide: HISTORY_DAYS, useValue: config.HISTORY_DAYS },
         { provide: WAITING_ALERT_MS, useValue: config.WAITING_ALERT_MS },
         { provide: OBJECT_STORE, useFactory: () => objectStoreOf(config) },

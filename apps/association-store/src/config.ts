@@ -1,5 +1,5 @@
 import { TICKET_PAPERS } from '@heddle/contracts';
-import { AllowedAddressesSetting, HubAddressesSetting } from '@heddle/destination-kit';
+import { AllowedAddressesSetting, HubAddressesSetting, PublicHostsSetting } from '@heddle/destination-kit';
 import { kafkaConfig } from '@heddle/messaging';
 import { databaseConfig } from '@heddle/persistence';
 import { serviceConfig } from '@heddle/platform';
@@ -17,6 +17,7 @@ const Settings = z.object({
     .url({ protocol: /^https?$/ })
     .transform((text) => new URL(text))
     .describe('Base address under which the outside reaches the hub; recipe addresses start with it.'),
+  PUBLIC_HOSTS: PublicHostsSetting,
   DISPATCHER_URL: z
     .url({ protocol: /^https?$/ })
     .optional()

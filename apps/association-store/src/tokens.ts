@@ -1,5 +1,5 @@
-/** Base address under which the outside reaches the hub: `URL`. */
-export const PUBLIC_URL = Symbol('PublicUrl');
+/** Where the outside reaches the hub: `Hub`. */
+export const HUB = Symbol('Hub');
 /** Days without a change after which history is deleted: `number`. */
 export const HISTORY_DAYS = Symbol('HistoryDays');
 /** Milliseconds after which an item that waits for its recipe is overdue: `number`. */

@@ -430,7 +430,7 @@ describe('no link is missed and nobody waits for ever', () => {
     const [event] = store.recipesBatch(0, [recipe('R1')]).events;
     const saved = inTransaction(store.dataSource, async (tx) => {
       const { recipeId } = event!.data;
-      const facts = factsOf(readDocument(event!.data, PUBLIC), [], { recipeId, publicUrl: PUBLIC });
+      const facts = factsOf(readDocument(event!.data, PUBLIC), [], { recipeId, hub: PUBLIC });
       const message = { offset: 0n, replayed: false, traceparent: undefined, data: event!.data, facts };
       const result = foldRecipes(await lockRecipes(tx, [name]), [message]);
       writeRecipes(tx, result, new Date());

@@ -15,6 +15,7 @@ import { createLogger, createMetrics, newId, newTraceparent } from '@heddle/plat
 import { createDatabase } from '@heddle/testing';
 import type { TestDatabase } from '@heddle/testing';
 
+import type { Hub } from '../src/hub.js';
 import { linkStep } from '../src/links/link.repository.js';
 import type { Linker } from '../src/links/linker.js';
 import { StoreMetrics } from '../src/operations/store-metrics.js';
@@ -23,7 +24,7 @@ import { RecipeConsumer } from '../src/recipes/recipe.consumer.js';
 import { storeDataSource } from '../src/schema/data-source.js';
 import { SCHEMA } from '../src/schema/migrations.js';
 
-export const PUBLIC = new URL('https://hub.example');
+export const PUBLIC: Hub = { url: new URL('https://hub.example'), hosts: new Set(['hub.example']) };
 export const ACCEPTED_AT = '2026-01-02T03:04:05.678Z';
 
 export const quiet = createLogger({

@@ -248,7 +248,7 @@ describe('a ticket', () => {
     const view = {
       code: 'F',
       previewPng: host.url('/front.png'),
-      previewJpg: `//${PUBLIC.host}/recipe/x-F.jpg`,
+      previewJpg: `//${PUBLIC.url.host}/recipe/x-F.jpg`,
     };
     await store.save({ id: RECIPE_ID, views: [view, null, { ...view, code: 'B' }] });
     const upload = async (name: string, bytes: Buffer): Promise<void> => {
@@ -270,7 +270,7 @@ describe('a ticket', () => {
   it('asks the hub itself for no preview', async () => {
     await store.clear();
     host.seen.length = 0;
-    await store.save({ id: RECIPE_ID, views: [{ previewPng: `//${PUBLIC.host}/recipe/x-F.png` }] });
+    await store.save({ id: RECIPE_ID, views: [{ previewPng: `//${PUBLIC.url.host}/recipe/x-F.png` }] });
     expect((await service.find(asked))?.bytes.length).toBeGreaterThan(1_000);
     expect(host.seen).toEqual([]);
   });

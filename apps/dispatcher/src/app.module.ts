@@ -2,7 +2,7 @@ import { Module } from '@nestjs/common';
 import type { DynamicModule } from '@nestjs/common';
 
 import { ServiceTokens } from '@heddle/access';
-import { AddressGuard } from '@heddle/destination-kit';
+import { AddressGuard, ownOrigins } from '@heddle/destination-kit';
 import { KafkaPublisher, kafkaOptions } from '@heddle/messaging';
 import { OutboxRelay, SchemaWatch } from '@heddle/persistence';
 import type { Platform } from '@heddle/platform';
@@ -94,7 +94,7 @@ export class AppModule {
           provide: ADDRESS_GUARD,
           useValue: new AddressGuard({
             allowed: config.OUTBOUND_ALLOWED_ADDRESSES,
-            ownOrigins: config.HUB_ADDRESSES,
+            ownOrigins: ownOrigins(config),
           }),
         },
         { provide: POLICY, useValue: policyOf(config) },

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-import { AllowedAddressesSetting, HubAddressesSetting } from '@heddle/destination-kit';
+import { AllowedAddressesSetting, HubAddressesSetting, PublicHostsSetting } from '@heddle/destination-kit';
 import { kafkaConfig } from '@heddle/messaging';
 import { databaseConfig } from '@heddle/persistence';
 import { serviceConfig } from '@heddle/platform';
@@ -24,6 +24,11 @@ export const Config = z.object({
     'Keys that seal the secrets of integrations: kid:base64, newest first.',
   ),
   SERVICE_TOKEN_KEYS: KeyringSetting.describe("Keys of the gateway's tokens: kid:base64, newest first."),
+  PUBLIC_URL: z
+    .url({ protocol: /^https?$/ })
+    .optional()
+    .describe('Base address that users see: no integration may deliver there.'),
+  PUBLIC_HOSTS: PublicHostsSetting,
   OUTBOUND_ALLOWED_ADDRESSES: AllowedAddressesSetting,
   HUB_ADDRESSES: HubAddressesSetting,
   RETRY_DELAYS_MS: DelaysMs.default([60_000, 300_000]).describe(

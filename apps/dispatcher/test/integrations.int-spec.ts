@@ -25,7 +25,11 @@ let live: LiveDispatcher;
 let dataSource: DataSource;
 
 beforeAll(async () => {
-  live = await LiveDispatcher.start({ TEST_WAIT_MS: '5000' });
+  live = await LiveDispatcher.start({
+    TEST_WAIT_MS: '5000',
+    PUBLIC_URL: 'https://hub.example',
+    PUBLIC_HOSTS: 'shop.example=demo',
+  });
   dataSource = dispatcherDataSource({
     DATABASE_URL: live.environment['DATABASE_URL']!,
     DATABASE_POOL_SIZE: 2,
@@ -351,6 +355,8 @@ describe('an integration that calls a hook', () => {
     ['another spelling of a private address', 'https://0x7f000001/s3cret'],
     ['a private address as IPv6', 'https://[::ffff:10.0.0.1]/s3cret'],
     ['a name of a private address', 'https://localhost/s3cret'],
+    ['the address of the hub', 'https://hub.example/s3cret'],
+    ['another public name of the hub', 'https://Shop.example/s3cret'],
     ['http', 'http://192.0.2.1/s3cret'],
     ['a port that nobody opened', 'https://93.184.216.34:8443/s3cret'],
     ['credentials', 'https://me:s3cret@hooks.example/a'],

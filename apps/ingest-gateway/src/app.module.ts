@@ -2,7 +2,7 @@ import { Module } from '@nestjs/common';
 import type { DynamicModule } from '@nestjs/common';
 
 import { ApiKeys, ServiceTokens } from '@heddle/access';
-import { AddressGuard, UrlSources } from '@heddle/destination-kit';
+import { AddressGuard, UrlSources, ownOrigins } from '@heddle/destination-kit';
 import { SchemaWatch } from '@heddle/persistence';
 import type { DataSource } from '@heddle/persistence';
 import type { Platform } from '@heddle/platform';
@@ -71,12 +71,7 @@ export class AppModule {
           useValue: new UrlSources({
             guard: new AddressGuard({
               allowed: config.OUTBOUND_ALLOWED_ADDRESSES,
-              ownOrigins: [
-                config.PUBLIC_URL,
-                config.STORE_URL,
-                config.DISPATCHER_URL,
-                ...config.HUB_ADDRESSES,
-              ],
+              ownOrigins: ownOrigins(config),
             }),
             connectTimeoutMs: CONNECT_TIMEOUT_MS,
             silenceTimeoutMs: SILENCE_TIMEOUT_MS,

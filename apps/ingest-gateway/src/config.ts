@@ -1,7 +1,6 @@
 import { z } from 'zod';
 
-import { Tenant } from '@heddle/contracts';
-import { AllowedAddressesSetting, HubAddressesSetting } from '@heddle/destination-kit';
+import { AllowedAddressesSetting, HubAddressesSetting, PublicHostsSetting } from '@heddle/destination-kit';
 import { kafkaConfig } from '@heddle/messaging';
 import { databaseConfig } from '@heddle/persistence';
 import { serviceConfig } from '@heddle/platform';
@@ -9,21 +8,6 @@ import { KeyringSetting } from '@heddle/secrets';
 
 /** An origin, with a path where the hub is served below one; never a slash at the end. */
 const BaseUrl = z.url({ protocol: /^https?$/ }).transform((url) => url.replace(/\/+$/, ''));
-
-/** `host=tenant,host=tenant`, hosts in lower case. */
-const PublicHosts = z
-  .string()
-  .default('')
-  .transform((text, context): ReadonlyMap<string, string> => {
-    const entries = text.split(',').flatMap((entry, index): [string, string][] => {
-      if (entry.trim() === '') return [];
-      const [host = '', tenant = ''] = entry.trim().split('=');
-      if (host !== '' && Tenant.safeParse(tenant).success) return [[host.toLowerCase(), tenant]];
-      context.addIssue({ code: 'custom', message: `entry ${String(index + 1)} is not host=tenant` });
-      return [];
-    });
-    return new Map(entries);
-  });
 
 export const Config = z.object({
   ...serviceConfig,
@@ -53,9 +37,7 @@ export const Config = z.object({
     .max(600_000)
     .default(30_000)
     .describe('Longest time that a body may take, and longest pause of an upload, in milliseconds.'),
-  PUBLIC_HOSTS: PublicHosts.describe(
-    'Whose recipes are read without a key under a host name, host=tenant, comma-separated. Not needed with one tenant.',
-  ),
+  PUBLIC_HOSTS: PublicHostsSetting,
 });
 export type Config = z.infer<typeof Config>;
 export const CONFIG = Symbol('Config');

@@ -28,5 +28,7 @@ export { guardedAgents } from './lib/guarded-agents.js';
 export type { GuardedAgents } from './lib/guarded-agents.js';
 export { UrlSources, expectFile, requestSource, sourceError, sourceUnavailable } from './lib/http-source.js';
 export type { SourceRequest } from './lib/http-source.js';
+export { PublicHostsSetting, hubHosts, ownOrigins } from './lib/hub-hosts.js';
+export type { PublicNames } from './lib/hub-hosts.js';
 export { readRetryAfter } from './lib/retry-after.js';
 export { sideBySide } from './lib/side-by-side.js';

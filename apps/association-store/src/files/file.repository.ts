@@ -2,6 +2,7 @@ import type { FileKind, ManifestFile, UploadedFile } from '@heddle/contracts';
 import { execute, inTransaction, query } from '@heddle/persistence';
 import type { DataSource, Tx } from '@heddle/persistence';
 
+import type { Hub } from '../hub.js';
 import type { RecipeName } from '../orders/order.repository.js';
 import { SCHEMA } from '../schema/migrations.js';
 
@@ -126,7 +127,7 @@ function countFiles(tx: Tx, { tenant, recipeId }: RecipeName, now: Date): void {
 export async function manifestsOfUploads(
   tx: Tx,
   recipes: readonly RecipeName[],
-  publicUrl: URL,
+  hub: Hub,
 ): Promise<ReadonlyMap<string, ManifestFile[]>> {
   if (recipes.length === 0) return new Map();
   const rows = await tx.query<RecipeFile & RecipeName>(
@@ -136,7 +137,7 @@ export async function manifestsOfUploads(
      ORDER BY f.tenant, f.recipe_id, f.name`,
     [JSON.stringify(recipes.map(({ tenant, recipeId }) => ({ tenant, recipeId })))],
   );
-  const base = publicUrl.href.replace(/\/+$/, '');
+  const base = hub.url.href.replace(/\/+$/, '');
   return new Map(
     [...Map.groupBy(rows, ({ tenant, recipeId }) => `${tenant}:${recipeId}`)].map(([key, files]) => [
       key,

@@ -9,6 +9,7 @@ import type { Tx } from '@heddle/persistence';
 import { LOGGER, ProblemError, describeError, newId } from '@heddle/platform';
 import type { Logger } from '@heddle/platform';
 
+import type { Hub } from '../hub.js';
 import { Linker } from '../links/linker.js';
 import { StoreMetrics } from '../operations/store-metrics.js';
 import { insertPlaceholders } from '../orders/order.repository.js';
@@ -19,7 +20,7 @@ import { recipeEvent } from '../recipes/recipe-event.js';
 import { lockRecipes, queueLinks, writeRecipes } from '../recipes/recipe.repository.js';
 import type { LockedRecipe } from '../recipes/recipe.repository.js';
 import { SCHEMA } from '../schema/migrations.js';
-import { PUBLIC_URL, UPLOAD_MAX_BYTES } from '../tokens.js';
+import { HUB, UPLOAD_MAX_BYTES } from '../tokens.js';
 
 import {
   announceObject,
@@ -67,7 +68,7 @@ export class FileService {
     private readonly linker: Linker,
     private readonly metrics: StoreMetrics,
     @Inject(OBJECT_STORE) private readonly objects: ObjectStore,
-    @Inject(PUBLIC_URL) private readonly publicUrl: URL,
+    @Inject(HUB) private readonly hub: Hub,
     @Inject(UPLOAD_MAX_BYTES) private readonly maxBytes: number,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
@@ -179,7 +180,7 @@ export class FileService {
       [tenant, recipeId, version],
     );
     if (stored === undefined) throw new TypeError('a recipe without its newest version');
-    const uploads = await manifestsOfUploads(tx, [head], this.publicUrl);
+    const uploads = await manifestsOfUploads(tx, [head], this.hub);
     const data = {
       tenant,
       recipeId,
@@ -187,7 +188,7 @@ export class FileService {
       acceptedAt: now.toISOString(),
       requestId: cause.requestId,
     };
-    const { publicUrl } = this;
+    const { hub } = this;
     const files = uploads.get(`${tenant}:${recipeId}`) ?? [];
     const change: RecipeChange = {
       topic: 'recipe.updated',
@@ -198,7 +199,7 @@ export class FileService {
         replayed: false,
         traceparent: cause.traceparent,
         data,
-        facts: factsOf(readDocument(data, publicUrl), files, { recipeId, publicUrl }),
+        facts: factsOf(readDocument(data, hub), files, { recipeId, hub }),
       },
     };
     const { sha256, temporary, lastOffset } = head;

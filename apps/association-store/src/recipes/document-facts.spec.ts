@@ -3,7 +3,7 @@ import { describe, expect, it } from '@jest/globals';
 import { readDocument } from './document-facts.js';
 
 const hashOf = (document: string): string =>
-  readDocument({ recipeId: 'A', document }, new URL('https://hub.example')).sha256;
+  readDocument({ recipeId: 'A', document }, { url: new URL('https://hub.example'), hosts: new Set() }).sha256;
 
 describe('what a recipe document says', () => {
   it('is the same in another order and with other spaces', () => {

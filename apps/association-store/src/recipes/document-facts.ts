@@ -2,6 +2,7 @@ import canonicalize from 'canonicalize';
 
 import type { ManifestFile, RecipeReceivedV1 } from '@heddle/contracts';
 
+import type { Hub } from '../hub.js';
 import type { DocumentFacts } from './fold-recipes.js';
 import { listedFiles, sha256Of, textIn, withUploads } from './manifest.js';
 import type { ListedFile } from './manifest.js';
@@ -17,7 +18,7 @@ export interface ReadDocument extends Omit<DocumentFacts, 'files'> {
  */
 export function readDocument(
   { recipeId, document: text }: Pick<RecipeReceivedV1, 'recipeId' | 'document'>,
-  publicUrl: URL,
+  hub: Hub,
 ): ReadDocument {
   const document = JSON.parse(text) as unknown;
   const textSha256 = sha256Of(text);
@@ -27,7 +28,7 @@ export function readDocument(
     textSha256,
     name: textIn(document, 'name') ?? null,
     styleCode: textIn(document, 'styleCode') ?? null,
-    listed: listedFiles(document, { recipeId, text, sha256: textSha256 }, publicUrl),
+    listed: listedFiles(document, { recipeId, text, sha256: textSha256 }, hub),
   };
 }
 
@@ -35,7 +36,7 @@ export function readDocument(
 export function factsOf(
   { listed, ...facts }: ReadDocument,
   uploads: readonly ManifestFile[],
-  place: { readonly recipeId: string; readonly publicUrl: URL },
+  place: { readonly recipeId: string; readonly hub: Hub },
 ): DocumentFacts {
   return { ...facts, files: withUploads(listed, uploads, place) };
 }

@@ -3,6 +3,7 @@ import type { PreviewPlace, PreviewType } from '@heddle/contracts';
 import type { DataSource } from '@heddle/persistence';
 
 import { findPreviews } from '../files/file.repository.js';
+import type { Hub } from '../hub.js';
 import type { RecipeName } from '../orders/order.repository.js';
 
 import { linkedPreview, uploadedPreview, viewNamed } from './manifest.js';
@@ -22,14 +23,14 @@ export interface AskedPreview {
 export async function findPreview(
   dataSource: DataSource,
   { tenant, stem, type }: AskedPreview,
-  publicUrl: URL,
+  hub: Hub,
 ): Promise<PreviewPlace | undefined> {
   const ids = [...stem.matchAll(/-/g)]
     .map(({ index }) => stem.slice(0, index))
     .filter((id) => RecipeId.safeParse(id).success);
   for (const recipeId of await savedRecipes(dataSource, tenant, ids)) {
     const view = stem.slice(recipeId.length + 1);
-    const found = await previewOf(dataSource, { tenant, recipeId }, { view, type }, publicUrl);
+    const found = await previewOf(dataSource, { tenant, recipeId }, { view, type }, hub);
     if (found !== undefined) return found === 'none' ? undefined : found;
   }
   return undefined;
@@ -40,7 +41,7 @@ async function previewOf(
   dataSource: DataSource,
   recipe: RecipeName,
   { view, type }: { readonly view: string; readonly type: PreviewType },
-  publicUrl: URL,
+  hub: Hub,
 ): Promise<PreviewPlace | 'none' | undefined> {
   const { tenant, recipeId } = recipe;
   const [uploads, stored] = await Promise.all([
@@ -54,6 +55,6 @@ async function previewOf(
   }
   const described = stored && viewNamed(JSON.parse(stored.document), view);
   if (described === undefined) return undefined;
-  const url = linkedPreview(described, type, publicUrl);
+  const url = linkedPreview(described, type, hub);
   return url === undefined ? 'none' : { source: { kind: 'url', url } };
 }

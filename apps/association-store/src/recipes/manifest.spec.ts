@@ -3,16 +3,21 @@ import fc from 'fast-check';
 
 import { ManifestFile } from '@heddle/contracts';
 
+import type { Hub } from '../hub.js';
+
 import { readDocument } from './document-facts.js';
 import { MAX_FILES, listedFiles, sha256Of, withUploads } from './manifest.js';
 
-const HUB = new URL('https://hub.example/');
+const HUB: Hub = {
+  url: new URL('https://hub.example/'),
+  hosts: new Set(['hub.example', 'shop.example', 'shop.example:8080']),
+};
 const RECIPE_ID = '2-aB3dE6gH9jK2mN5p';
 
 function manifest(document: unknown, uploads: readonly ManifestFile[] = []): readonly ManifestFile[] {
   const text = JSON.stringify(document);
   const listed = listedFiles(document, { recipeId: RECIPE_ID, text, sha256: sha256Of(text) }, HUB);
-  return withUploads(listed, uploads, { recipeId: RECIPE_ID, publicUrl: HUB });
+  return withUploads(listed, uploads, { recipeId: RECIPE_ID, hub: HUB });
 }
 
 function upload(name: string, kind: ManifestFile['kind'] = 'attachment'): ManifestFile {
@@ -108,7 +113,16 @@ describe('the manifest of a recipe', () => {
     const jpg = [['Preview-Front.jpg', 'preview', 'image/jpeg', 'http://img.example/front']];
     expect(filesOf(front({ previewJpg }))).toEqual(jpg);
     expect(filesOf(front({ previewPng: '//hub.example/recipe/r-Front.png', previewJpg }))).toEqual(jpg);
-    expect(filesOf(front({ previewPng: 'http://HUB.example/r-Front.png', previewJpg }))).toEqual(jpg);
+    for (const own of [
+      'http://HUB.example',
+      '//shop.example',
+      'https://Shop.example',
+      'http://shop.example:8080',
+    ])
+      expect(filesOf(front({ previewPng: `${own}/r-Front.png`, previewJpg }))).toEqual(jpg);
+    expect(filesOf(front({ previewPng: 'https://shop.example:8443/r-Front.png', previewJpg }))).toEqual([
+      ['Preview-Front.png', 'preview', 'image/png', 'https://shop.example:8443/r-Front.png'],
+    ]);
   });
 
   it('names attachments as they are named, with a type where they have none', () => {

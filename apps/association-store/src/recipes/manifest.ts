@@ -4,6 +4,8 @@ import { fileTypeOf } from '@heddle/destination-kit';
 import { PREVIEW_TYPES } from '@heddle/contracts';
 import type { ManifestFault, ManifestFile, PreviewType } from '@heddle/contracts';
 
+import type { Hub } from '../hub.js';
+
 /** Most files of one recipe. The first one beyond is listed with its fault, those behind it are not. */
 export const MAX_FILES = 250;
 /** Longest view code or name of an attachment that fits a manifest name with its prefix and type. */
@@ -34,16 +36,16 @@ type Place = Pick<ManifestFile, 'name' | 'mimeType' | 'url' | 'fault'>;
  * Pure and total: the document is the customer's, any member of it may be missing or of another type. A file whose
  * address cannot be read is listed with its fault: a delivery sends the others and says which one is missing and why.
  *
- * @param publicUrl of this hub. What stands below its host is an upload, or comes from somewhere else: its workers
- * refuse to fetch from it. See `withUploads`.
+ * @param hub what stands below one of its hosts is an upload, or comes from somewhere else: its workers refuse to
+ * fetch from there. See `withUploads`.
  */
-export function listedFiles(document: unknown, recipe: RecipeText, publicUrl: URL): ListedFile[] {
+export function listedFiles(document: unknown, recipe: RecipeText, hub: Hub): ListedFile[] {
   const files: ListedFile[] = [
     {
       name: 'Recipe.json',
       kind: 'recipe',
       mimeType: 'application/json',
-      url: recipeUrl(publicUrl, recipe.recipeId, 'json'),
+      url: recipeUrl(hub, recipe.recipeId, 'json'),
       sizeBytes: Buffer.byteLength(recipe.text),
       sha256: recipe.sha256,
     },
@@ -60,19 +62,19 @@ export function listedFiles(document: unknown, recipe: RecipeText, publicUrl: UR
   const drawn = {
     name: 'Ticket.pdf',
     mimeType: 'application/pdf',
-    url: recipeUrl(publicUrl, recipe.recipeId, 'pdf'),
+    url: recipeUrl(hub, recipe.recipeId, 'pdf'),
   };
-  const own = addressIn(document, 'humanReadable', publicUrl);
+  const own = addressIn(document, 'humanReadable', hub);
   if (own === undefined || own.fault === 'address-unreadable') add('ticket', drawn);
   else add('ticket', { ...drawn, ...placeOf(own) }, drawn);
 
   for (const [index, view] of listIn(document, 'views').entries()) {
     const code = viewCode(view, index);
     if (memberOf(view, 'productionReady') === true) {
-      const address = addressIn(view, 'production', publicUrl) ?? UNREADABLE;
+      const address = addressIn(view, 'production', hub) ?? UNREADABLE;
       add('production', typedPlace(`Production-${code}`, address, 'bin'));
     }
-    const [best, ...others] = previewsIn(view, publicUrl).map(({ address, type }) =>
+    const [best, ...others] = previewsIn(view, hub).map(({ address, type }) =>
       typedPlace(`Preview-${code}`, address, type),
     );
     if (best !== undefined) add('preview', best, ...others);
@@ -81,7 +83,7 @@ export function listedFiles(document: unknown, recipe: RecipeText, publicUrl: UR
   for (const [index, attachment] of listIn(document, 'attachments').entries()) {
     if (typeof attachment !== 'object' || attachment === null) continue;
     const name = labelIn(attachment, 'name') ?? `Attachment-${String(index + 1)}`;
-    const address = addressIn(attachment, 'url', publicUrl) ?? UNREADABLE;
+    const address = addressIn(attachment, 'url', hub) ?? UNREADABLE;
     const given = textIn(attachment, 'mimeType') ?? '';
     const mimeType = MIME_TYPE.test(given) ? given : undefined;
     // A name that has a type keeps it: `notes.txt` does not become `notes.txt.bin`.
@@ -113,23 +115,23 @@ function placeOf({ url, fault }: Address): Pick<Place, 'url' | 'fault'> {
 export function withUploads(
   listed: readonly ListedFile[],
   uploads: readonly ManifestFile[],
-  { recipeId, publicUrl }: { readonly recipeId: string; readonly publicUrl: URL },
+  { recipeId, hub }: { readonly recipeId: string; readonly hub: Hub },
 ): ManifestFile[] {
   const used = new Set<ManifestFile>();
-  const drawn = recipeUrl(publicUrl, recipeId, 'pdf');
+  const drawn = recipeUrl(hub, recipeId, 'pdf');
   const files = listed.flatMap(({ elsewhere = [], ...file }): ManifestFile[] => {
     if (file.fault !== 'hub-address') return [file];
     for (const { name, mimeType, url, fault } of [file, ...elsewhere]) {
       const { kind, sizeBytes, sha256 } = file;
       if (fault === undefined) return [{ name, kind, mimeType, url, sizeBytes, sha256 }];
-      const upload = uploadAt(pathBelow(publicUrl, url), uploads, { recipeId, publicUrl });
+      const upload = uploadAt(pathBelow(hub, url), uploads, { recipeId, hub });
       if (upload === undefined) continue;
       used.add(upload);
       return [{ ...upload, name, kind }];
     }
     // The set has these two anyway.
     const isOfTheSet = [`/recipe/${recipeId}.json`, `/recipe/${recipeId}.pdf`].includes(
-      pathBelow(publicUrl, file.url) ?? '',
+      pathBelow(hub, file.url) ?? '',
     );
     return isOfTheSet ? [] : [file];
   });
@@ -159,10 +161,10 @@ export function uploadedPreview<T extends Pick<ManifestFile, 'name' | 'kind'>>(
 function uploadAt(
   path: string | undefined,
   uploads: readonly ManifestFile[],
-  { recipeId, publicUrl }: { readonly recipeId: string; readonly publicUrl: URL },
+  { recipeId, hub }: { readonly recipeId: string; readonly hub: Hub },
 ): ManifestFile | undefined {
   if (path === undefined) return undefined;
-  const upload = uploads.find(({ url }) => pathBelow(publicUrl, url) === path);
+  const upload = uploads.find(({ url }) => pathBelow(hub, url) === path);
   if (upload !== undefined) return upload;
   const [, view, type] = /^-(.+)\.(png|jpg)$/su.exec(afterPrefix(path, `/recipe/${recipeId}`) ?? '') ?? [];
   return view === undefined
@@ -175,9 +177,9 @@ function afterPrefix(text: string, prefix: string): string | undefined {
 }
 
 /** Path of an address of the hub's own, from the root of the hub, decoded. */
-function pathBelow(publicUrl: URL, address: string): string | undefined {
+function pathBelow(hub: Hub, address: string): string | undefined {
   try {
-    const root = publicUrl.pathname.replace(/\/+$/, '');
+    const root = hub.url.pathname.replace(/\/+$/, '');
     return afterPrefix(decodeURIComponent(new URL(address).pathname), root);
   } catch {
     return undefined;
@@ -185,8 +187,8 @@ function pathBelow(publicUrl: URL, address: string): string | undefined {
 }
 
 /** Where anybody reads the recipe, as far as the hub lets them. */
-export function recipeUrl(publicUrl: URL, recipeId: string, type: 'json' | 'pdf'): string {
-  return `${publicUrl.href.replace(/\/+$/, '')}/recipe/${recipeId}.${type}`;
+export function recipeUrl(hub: Hub, recipeId: string, type: 'json' | 'pdf'): string {
+  return `${hub.url.href.replace(/\/+$/, '')}/recipe/${recipeId}.${type}`;
 }
 
 export function sha256Of(text: string): string {
@@ -221,7 +223,7 @@ interface Address {
 const UNREADABLE: Address = { url: NO_ADDRESS, fault: 'address-unreadable' };
 
 /** Undefined: none is given. */
-function addressIn(value: unknown, member: string, publicUrl: URL): Address | undefined {
+function addressIn(value: unknown, member: string, hub: Hub): Address | undefined {
   const given = memberOf(value, member);
   if (given === undefined || given === null || given === '') return undefined;
   const text = textIn(value, member);
@@ -231,7 +233,7 @@ function addressIn(value: unknown, member: string, publicUrl: URL): Address | un
     return { ...UNREADABLE, type };
   }
   const type = /\/[^/]+\.([A-Za-z0-9]{1,16})$/.exec(url.pathname)?.[1]?.toLowerCase();
-  return { url: url.href, type, ...(isOwn(url, publicUrl) && { fault: 'hub-address' }) };
+  return { url: url.href, type, ...(isOwn(url, hub) && { fault: 'hub-address' }) };
 }
 
 /**
@@ -241,10 +243,10 @@ function addressIn(value: unknown, member: string, publicUrl: URL): Address | un
  */
 function previewsIn(
   view: unknown,
-  publicUrl: URL,
+  hub: Hub,
 ): readonly { readonly type: PreviewType; readonly address: Address }[] {
   const given = PREVIEW_TYPES.flatMap((type) => {
-    const address = addressIn(view, PREVIEW_MEMBERS[type], publicUrl);
+    const address = addressIn(view, PREVIEW_MEMBERS[type], hub);
     return address === undefined ? [] : [{ type, address }];
   });
   const [first] = given;
@@ -253,23 +255,23 @@ function previewsIn(
   const own = given.filter(({ address }) => address.fault === 'hub-address');
   const [best] = own;
   if (best === undefined) return [first];
-  const rendered = foreignAddress(textIn(view, 'preview'), publicUrl);
+  const rendered = foreignAddress(textIn(view, 'preview'), hub);
   return rendered === undefined ? own : [...own, { type: best.type, address: { url: rendered } }];
 }
 
 const PREVIEW_MEMBERS: Readonly<Record<PreviewType, string>> = { png: 'previewPng', jpg: 'previewJpg' };
 
 /** Where the preview of a view is when nothing was uploaded for it: what it links in that type, else its render address. */
-export function linkedPreview(view: unknown, type: PreviewType, publicUrl: URL): string | undefined {
+export function linkedPreview(view: unknown, type: PreviewType, hub: Hub): string | undefined {
   return [PREVIEW_MEMBERS[type], 'preview']
-    .map((member) => foreignAddress(textIn(view, member), publicUrl))
+    .map((member) => foreignAddress(textIn(view, member), hub))
     .find((address) => address !== undefined);
 }
 
 /** A full http address outside this hub, protocol-relative ones read as https. */
-export function foreignAddress(text: string | undefined, publicUrl: URL): string | undefined {
+export function foreignAddress(text: string | undefined, hub: Hub): string | undefined {
   const url = text === undefined ? undefined : httpUrl(text);
-  return url === undefined || isOwn(url, publicUrl) ? undefined : url.href;
+  return url === undefined || isOwn(url, hub) ? undefined : url.href;
 }
 
 function httpUrl(text: string): URL | undefined {
@@ -282,8 +284,8 @@ function httpUrl(text: string): URL | undefined {
 }
 
 /** By host, not by origin: a protocol-relative address does not say what the hub is reached by. */
-function isOwn(url: URL, publicUrl: URL): boolean {
-  return url.host === publicUrl.host;
+function isOwn(url: URL, hub: Hub): boolean {
+  return hub.hosts.has(url.host);
 }
 
 /** What tells the views of a recipe apart; one without a code goes by its place. */

@@ -8,11 +8,12 @@ import { OutboxRelay, enqueue, inTransaction, movePositions } from '@heddle/pers
 import { DataSource } from 'typeorm';
 
 import { manifestsOfUploads } from '../files/file.repository.js';
+import type { Hub } from '../hub.js';
 import { Linker } from '../links/linker.js';
 import { distinctRecipes, insertPlaceholders } from '../orders/order.repository.js';
 import { StoreMetrics } from '../operations/store-metrics.js';
 import { SCHEMA } from '../schema/migrations.js';
-import { PUBLIC_URL } from '../tokens.js';
+import { HUB } from '../tokens.js';
 
 import { factsOf, readDocument } from './document-facts.js';
 import { foldRecipes } from './fold-recipes.js';
@@ -27,13 +28,13 @@ export class RecipeConsumer {
     private readonly relay: OutboxRelay,
     private readonly linker: Linker,
     private readonly metrics: StoreMetrics,
-    @Inject(PUBLIC_URL) private readonly publicUrl: URL,
+    @Inject(HUB) private readonly hub: Hub,
   ) {}
 
   @EventPattern(TOPIC.recipeReceived)
   async received(@Payload() batch: EventBatch<RecipeReceivedV1>): Promise<undefined> {
     // Parsing and hashing hold no connection.
-    const read = batch.events.map((event) => ({ event, document: readDocument(event.data, this.publicUrl) }));
+    const read = batch.events.map((event) => ({ event, document: readDocument(event.data, this.hub) }));
     const result = await inTransaction(this.dataSource, async (tx) => {
       const isFresh = await movePositions(tx, SCHEMA, batch.chunks);
       const fresh = read.filter(({ event }) => isFresh(event));
@@ -44,7 +45,7 @@ export class RecipeConsumer {
       insertPlaceholders(tx, names, now);
       const heads = await lockRecipes(tx, names);
       const withFiles = heads.filter(({ uploads }) => uploads > 0);
-      const uploads = await manifestsOfUploads(tx, withFiles, this.publicUrl);
+      const uploads = await manifestsOfUploads(tx, withFiles, this.hub);
       const folded = foldRecipes(
         heads,
         fresh.map(({ event: { offset, originOffset, traceparent, data }, document }) => {
@@ -55,7 +56,7 @@ export class RecipeConsumer {
             replayed: originOffset !== undefined,
             traceparent,
             data,
-            facts: factsOf(document, files, { recipeId, publicUrl: this.publicUrl }),
+            facts: factsOf(document, files, { recipeId, hub: this.hub }),
           };
         }),
       );

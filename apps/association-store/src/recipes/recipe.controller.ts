@@ -8,9 +8,10 @@ import type { PreviewPlace, PreviewType, RecipeView, TicketPaper } from '@heddle
 import { DatabaseProblemFilter } from '@heddle/persistence';
 import { ProblemError, isUnchanged, parseInput } from '@heddle/platform';
 
+import type { Hub } from '../hub.js';
 import { sendTicket } from '../tickets/ticket.controller.js';
 import { TicketService } from '../tickets/ticket.service.js';
-import { PUBLIC_URL, TICKET_PAPER } from '../tokens.js';
+import { HUB, TICKET_PAPER } from '../tokens.js';
 
 import { findPreview } from './find-preview.js';
 import { listRecipes } from './recipe.queries.js';
@@ -31,7 +32,7 @@ export class RecipeController {
     private readonly dataSource: DataSource,
     private readonly tickets: TicketService,
     @Inject(TICKET_PAPER) private readonly paper: TicketPaper,
-    @Inject(PUBLIC_URL) private readonly publicUrl: URL,
+    @Inject(HUB) private readonly hub: Hub,
   ) {}
 
   @Get('api/v2/recipes')
@@ -40,7 +41,7 @@ export class RecipeController {
     @Query() query: unknown,
   ): Promise<{ items: RecipeView[]; nextCursor: string | null }> {
     const asked = parseInput(RecipesQuery, query, '?');
-    return await listRecipes(this.dataSource, { tenant, channel }, asked, this.publicUrl);
+    return await listRecipes(this.dataSource, { tenant, channel }, asked, this.hub);
   }
 
   /** The newest version. */
@@ -72,7 +73,7 @@ export class RecipeController {
     const [, stem, type] = /^(.+)\.(png|jpg)$/su.exec(file) ?? [];
     const found =
       caller.tenant === tenant && stem !== undefined
-        ? await findPreview(this.dataSource, { tenant, stem, type: type as PreviewType }, this.publicUrl)
+        ? await findPreview(this.dataSource, { tenant, stem, type: type as PreviewType }, this.hub)
         : undefined;
     if (found === undefined) throw new ProblemError(404, 'there is no such preview');
     return found;

@@ -3,6 +3,7 @@ import { decodeCursor, search, toPage } from '@heddle/persistence';
 import type { DataSource } from '@heddle/persistence';
 import { z } from 'zod';
 
+import type { Hub } from '../hub.js';
 import type { Reader } from '../orders/order.queries.js';
 import { SCHEMA } from '../schema/migrations.js';
 
@@ -30,7 +31,7 @@ export async function listRecipes(
   dataSource: DataSource,
   reader: Reader,
   { limit, cursor, ...filters }: RecipesQuery,
-  publicUrl: URL,
+  hub: Hub,
 ): Promise<{ items: RecipeView[]; nextCursor: string | null }> {
   const bound = { list: 'recipes', ...reader, filters };
   const after = cursor === undefined ? undefined : decodeCursor(cursor, bound, Position);
@@ -46,7 +47,7 @@ export async function listRecipes(
       ...recipe,
       createdAt: createdAt.toISOString(),
       updatedAt: updatedAt.toISOString(),
-      location: recipeUrl(publicUrl, recipe.recipeId, 'json'),
+      location: recipeUrl(hub, recipe.recipeId, 'json'),
     })),
     nextCursor: page.nextCursor,
   };

@@ -13,10 +13,11 @@ import { LOGGER, ProblemError, describeError } from '@heddle/platform';
 import type { Logger } from '@heddle/platform';
 
 import type { StoredContent } from '../files/file.repository.js';
+import type { Hub } from '../hub.js';
 import { foreignAddress, viewCodes } from '../recipes/manifest.js';
 import { findDocument } from '../recipes/recipe.repository.js';
 import type { StoredDocument } from '../recipes/recipe.repository.js';
-import { PUBLIC_URL } from '../tokens.js';
+import { HUB } from '../tokens.js';
 
 import { MAX_PREVIEWS_BYTES, PreviewSource } from './preview-source.js';
 import { TicketThreads } from './ticket-threads.js';
@@ -70,7 +71,7 @@ export class TicketService implements OnApplicationShutdown {
     private readonly previews: PreviewSource,
     private readonly sources: UrlSources,
     private readonly metrics: TicketMetrics,
-    @Inject(PUBLIC_URL) private readonly publicUrl: URL,
+    @Inject(HUB) private readonly hub: Hub,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
 
@@ -106,7 +107,7 @@ export class TicketService implements OnApplicationShutdown {
     const { recipeId, order, paper } = asked;
     const content = JSON.parse(document.document) as unknown;
     const addresses = readRecipe(content).views.map(({ previewAddresses }) =>
-      previewAddresses.flatMap((address) => foreignAddress(address, this.publicUrl) ?? []),
+      previewAddresses.flatMap((address) => foreignAddress(address, this.hub) ?? []),
     );
     const { version } = document;
     // A document may list more views than a ticket shows.

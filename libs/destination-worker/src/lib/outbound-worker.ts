@@ -3,7 +3,7 @@ import type { BeforeApplicationShutdown, DynamicModule, OnApplicationShutdown } 
 import { EventPattern, Payload } from '@nestjs/microservices';
 import { deliveryRequestedTopic, topicCatalogue } from '@heddle/contracts';
 import type { DestinationKind } from '@heddle/contracts';
-import { AddressGuard } from '@heddle/destination-kit';
+import { AddressGuard, ownOrigins } from '@heddle/destination-kit';
 import type { Destination } from '@heddle/destination-kit';
 import { KafkaPublisher, KafkaServer, kafkaOptions } from '@heddle/messaging';
 import type { BatchResult, EventBatch } from '@heddle/messaging';
@@ -92,9 +92,7 @@ function assemble<TSettings>(
   const { CONNECT_TIMEOUT_MS: connectTimeoutMs, SILENCE_TIMEOUT_MS: silenceTimeoutMs } = config;
   const guard = new AddressGuard({
     allowed: config.OUTBOUND_ALLOWED_ADDRESSES,
-    ownOrigins: [config.PUBLIC_URL, config.STORE_URL, config.DISPATCHER_URL, ...config.HUB_ADDRESSES].filter(
-      (url) => url !== undefined,
-    ),
+    ownOrigins: ownOrigins(config),
   });
   const spool = new Spool({ directory: config.SPOOL_DIR, maxBytes: config.SPOOL_MAX_BYTES });
   const fetcher = new SourceFetcher({

@@ -1,7 +1,7 @@
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { AllowedAddressesSetting, HubAddressesSetting } from '@heddle/destination-kit';
+import { AllowedAddressesSetting, HubAddressesSetting, PublicHostsSetting } from '@heddle/destination-kit';
 import { kafkaConfig } from '@heddle/messaging';
 import { serviceConfig } from '@heddle/platform';
 import { KeyringSetting, secretsConfig } from '@heddle/secrets';
@@ -28,6 +28,7 @@ export const workerConfig = {
     .url({ protocol: /^https?$/ })
     .transform((url) => url.replace(/\/+$/, ''))
     .describe('Base address that users see: links stand below it, deliveries never go there.'),
+  PUBLIC_HOSTS: PublicHostsSetting,
   OUTBOUND_ALLOWED_ADDRESSES: AllowedAddressesSetting,
   HUB_ADDRESSES: HubAddressesSetting,
   ATTEMPT_POOL: z.coerce

@@ -1,0 +1,7 @@
+/** Where the outside reaches this hub. */
+export interface Hub {
+  /** Base of the addresses that it gives. */
+  readonly url: URL;
+  /** Every host of its own, with its port unless that is the usual one. */
+  readonly hosts: ReadonlySet<string>;
+}
