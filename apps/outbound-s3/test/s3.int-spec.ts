@@ -2,9 +2,10 @@ import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { readFileSync, readdirSync, statSync } from 'node:fs';
 import { join, relative } from 'node:path';
 
-import { PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
+import { HeadObjectCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
+import type { HeadObjectCommandOutput } from '@aws-sdk/client-s3';
 import type { S3Settings } from '@heddle/contracts';
-import { AddressGuard, parseAllowedAddresses } from '@heddle/destination-kit';
+import { AddressGuard, DestinationError, parseAllowedAddresses } from '@heddle/destination-kit';
 import type { DeliveryFile } from '@heddle/destination-kit';
 import { aDelivery, aDeliveryFile, attempt, describeDestination } from '@heddle/destination-testing';
 import type { AttemptResult } from '@heddle/destination-testing';
@@ -82,6 +83,18 @@ async function somebodyElsePuts(name: string, bytes: Buffer): Promise<void> {
   });
   await client.send(new PutObjectCommand({ Bucket: bucket, Key: `in/default/${name}`, Body: bytes }));
   client.destroy();
+}
+
+async function headOf(key: string): Promise<HeadObjectCommandOutput> {
+  const client = new S3Client({
+    region: server.region,
+    endpoint: server.endpoint,
+    forcePathStyle: true,
+    credentials: { accessKeyId: server.accessKey, secretAccessKey: server.secretKey },
+  });
+  const head = await client.send(new HeadObjectCommand({ Bucket: bucket, Key: key }));
+  client.destroy();
+  return head;
 }
 
 const error = (status: number, code: string, headers = {}): GateFault => ({
@@ -270,6 +283,109 @@ describe('S3 settings', () => {
     answers(error(503, 'SlowDown', { 'retry-after': '30' }));
 
     expect((await send({})).error).toMatchObject({ code: 'THROTTLED', retryAfterMs: 30_000 });
+  });
+});
+
+describe('a file that is at hand', () => {
+  const { destination } = aDestination();
+  afterEach(() => {
+    gate.reset();
+    useNewBucket();
+  });
+  afterAll(() => destination.close());
+
+  const send = (
+    file: DeliveryFile,
+    fields: Partial<S3Settings> = {},
+    context: Parameters<typeof attempt>[2] = {},
+    integrationId = randomUUID(),
+  ): Promise<AttemptResult> =>
+    attempt(destination, aDelivery(settingsOf(fields), [file], { integrationId }), context);
+
+  it('arrives as a stream of it does, with its type and what is stored with it', async () => {
+    const bytes = randomBytes(20_000);
+    const held = { ...aDeliveryFile('held.pdf', bytes), mimeType: 'application/pdf' };
+    const streamed = {
+      ...aDeliveryFile('streamed.pdf', bytes, async function* () {
+        yield bytes;
+      }),
+      mimeType: 'application/pdf',
+    };
+    const integrationId = randomUUID();
+    const results = [await send(held, {}, {}, integrationId), await send(streamed, {}, {}, integrationId)];
+
+    expect(held.bytes).toBe(bytes);
+    const [first, second] = results.map(({ receipts }) => receipts[0]);
+    expect(first).toEqual({
+      ...second,
+      name: 'held.pdf',
+      location: `s3://${bucket}/in/default/held.pdf`,
+    });
+    const heads = await Promise.all(['held.pdf', 'streamed.pdf'].map((name) => headOf(`in/default/${name}`)));
+    for (const head of heads) {
+      expect(head).toMatchObject({
+        ContentType: 'application/pdf',
+        ContentLength: bytes.length,
+        Metadata: { 'heddle-sha256': held.sha256 },
+      });
+    }
+  });
+
+  it('arrives under every name that settings and files allow', async () => {
+    const prefix = "it's/(a+b)=@!*,._-";
+    const name = 'Ünïcode 漢字 & #1 %41 +.bin';
+    await send(aDeliveryFile(name, Buffer.from('here')), { prefix });
+
+    expect(contents().get(`${prefix}/${name}`)?.toString()).toBe('here');
+    expect(gate.requests.map(({ url }) => url)).toEqual([
+      expect.stringContaining('/it%27s/%28a%2Bb%29%3D%40%21%2A%2C._-/%C3%9Cn%C3%AFcode%20'),
+    ]);
+  });
+
+  it('that is empty arrives', async () => {
+    expect((await send(aDeliveryFile('empty.bin', Buffer.alloc(0)))).error).toBeUndefined();
+    expect(contents().get('empty.bin')).toHaveLength(0);
+  });
+
+  it('of which the bytes are not those that were hashed is refused by the store', async () => {
+    const file = { ...aDeliveryFile('changed.bin', Buffer.from('one')), bytes: Buffer.from('two') };
+
+    expect((await send(file)).error).toMatchObject({ code: 'UNAVAILABLE' });
+    expect([...contents().keys()]).toEqual([]);
+  });
+
+  it('is not sent once the lease has gone while it was signed', async () => {
+    const stale = new DestinationError('TIMEOUT', 'the lease is stale');
+    let checks = 0;
+    const assertLeased = (): void => {
+      checks += 1;
+      if (checks > 1) throw stale;
+    };
+
+    expect((await send(aDeliveryFile('stale.bin', randomBytes(10)), {}, { assertLeased })).error).toBe(stale);
+    expect(gate.requests).toEqual([]);
+  });
+
+  it('is signed by the clock of the store where ours is wrong', async () => {
+    const integrationId = randomUUID();
+    const theirs = new Date(Date.now() + 3_600_000);
+    answers(error(403, 'RequestTimeTooSkewed', { date: theirs.toUTCString() }));
+    const file = aDeliveryFile('a.bin', randomBytes(10));
+
+    expect((await send(file, {}, {}, integrationId)).error).toMatchObject({ code: 'UNAVAILABLE' });
+    await send(file, {}, {}, integrationId);
+
+    const hours = gate.requests.map(({ headers }) => String(headers['x-amz-date']).slice(0, 11));
+    expect(hours[1]).toBe(theirs.toISOString().replaceAll('-', '').slice(0, 11));
+    expect(hours[1]).not.toBe(hours[0]);
+  });
+
+  it('is refused with an answer that has no end', async () => {
+    gate.rule = () => ({ answer: { status: 403, body: 'x'.repeat(1_000_000) } });
+
+    expect((await send(aDeliveryFile('a.bin', randomBytes(10)))).error).toMatchObject({
+      code: 'ACCESS_DENIED',
+    });
   });
 });
 

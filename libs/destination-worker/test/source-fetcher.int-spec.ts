@@ -69,6 +69,7 @@ describe('files on their way into the spool', () => {
       });
       expect((await read(file)).equals(bytes)).toBe(true);
       expect((await read(file)).equals(bytes)).toBe(true);
+      expect(file.bytes && Buffer.from(file.bytes)).toEqual(size <= MIB ? bytes : undefined);
       expect(spool.usedBytes).toBe(size);
       await file.dispose();
       await file.dispose();

@@ -17,10 +17,13 @@ import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { LRUCache } from 'lru-cache';
 
 import { S3Fault } from './s3.client.js';
+import { SignedPut } from './signed-put.js';
 import type {
   Body,
   FoundObject,
+  HeldBody,
   ObjectHead,
+  PutOptions,
   S3Client,
   S3ClientsOf,
   Upload,
@@ -93,10 +96,12 @@ export class S3Clients implements S3ClientsOf {
 export class AwsS3Client implements S3Client {
   private readonly client: AwsClient;
   private readonly bucket: string;
+  private readonly signedPut: SignedPut;
 
   constructor(settings: S3Settings, agents: GuardedAgents, silenceTimeoutMs: number) {
     const { endpoint } = settings;
     this.bucket = settings.bucket;
+    const requestHandler = new GuardedHandler(agents, silenceTimeoutMs);
     this.client = new AwsClient({
       region: settings.region,
       // Compatible stores are not reached by a host name per bucket.
@@ -113,11 +118,18 @@ export class AwsS3Client implements S3Client {
       disableS3ExpressSessionAuth: true,
       expectContinueHeader: false,
       logger: SILENT,
-      requestHandler: new GuardedHandler(agents, silenceTimeoutMs),
+      requestHandler,
     });
+    this.signedPut = new SignedPut(this.client, this.bucket, settings, requestHandler);
   }
 
-  async put(head: ObjectHead, body: Body, options: WriteOptions, signal: AbortSignal): Promise<Written> {
+  async put(
+    head: ObjectHead,
+    body: Body | HeldBody,
+    options: PutOptions,
+    signal: AbortSignal,
+  ): Promise<Written> {
+    if (isHeld(body)) return await this.signedPut.send(head, body, options, signal);
     return await sending(body, signal, async (Body, aborting) => {
       const { ETag, VersionId } = await this.client.send(
         new PutObjectCommand({
@@ -275,6 +287,10 @@ async function sending<T>(
   } finally {
     body.destroy();
   }
+}
+
+function isHeld(body: Body | HeldBody): body is HeldBody {
+  return body.bytes instanceof Uint8Array;
 }
 
 function storedWith({ mimeType, metadata }: ObjectHead): {

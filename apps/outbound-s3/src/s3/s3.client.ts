@@ -16,9 +16,21 @@ export interface Body {
   readonly sha256: string;
 }
 
+/** Bytes that are at hand, all of them. */
+export interface HeldBody {
+  readonly bytes: Uint8Array;
+  /** As of `Body`. */
+  readonly sha256: string;
+}
+
 export interface WriteOptions {
   /** Fails where the key is taken, and only one of several writers wins. */
   readonly createOnly: boolean;
+}
+
+export interface PutOptions extends WriteOptions {
+  /** Called right before a body that is at hand goes out, which may be late; nothing does where it throws. */
+  readonly beforeSending: () => void;
 }
 
 /** What a store says of an object that it has taken. */
@@ -47,7 +59,7 @@ export interface FoundObject extends Written {
  * the error of the store untranslated, with `S3Fault` where the connection failed, with what the bytes failed with.
  */
 export interface S3Client {
-  put(head: ObjectHead, body: Body, options: WriteOptions, signal: AbortSignal): Promise<Written>;
+  put(head: ObjectHead, body: Body | HeldBody, options: PutOptions, signal: AbortSignal): Promise<Written>;
 
   /** Nothing of an upload shows under its key before it is completed. @returns its id */
   startUpload(head: ObjectHead, signal: AbortSignal): Promise<string>;
@@ -73,6 +85,22 @@ export interface Upload {
 export interface S3ClientsOf {
   of(integrationId: string, settings: S3Settings): S3Client;
   close(): void;
+}
+
+/** The store answered with a failure. The name is the store's own word for it, as with the SDK's errors. */
+export class S3Refusal extends Error {
+  readonly $metadata: { readonly httpStatusCode: number };
+  readonly $response: { readonly headers: Record<string, string> };
+
+  constructor(
+    code: string,
+    answer: { readonly statusCode: number; readonly headers: Record<string, string> },
+  ) {
+    super(code);
+    this.name = code;
+    this.$metadata = { httpStatusCode: answer.statusCode };
+    this.$response = { headers: answer.headers };
+  }
 }
 
 /** The connection failed before the store answered. The code is Node's own. */

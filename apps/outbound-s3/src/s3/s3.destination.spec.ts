@@ -12,7 +12,9 @@ import { S3Fault } from './s3.client.js';
 import type {
   Body,
   FoundObject,
+  HeldBody,
   ObjectHead,
+  PutOptions,
   S3Client,
   S3ClientsOf,
   Upload,
@@ -58,8 +60,9 @@ class InMemoryS3 implements S3Client, S3ClientsOf {
     this.isClosed = true;
   }
 
-  async put(head: ObjectHead, body: Body, options: WriteOptions): Promise<Written> {
+  async put(head: ObjectHead, body: Body | HeldBody, options: PutOptions): Promise<Written> {
     return await this.request(`put ${head.key}`, async () => {
+      if (body.bytes instanceof Uint8Array) options.beforeSending();
       const bytes = await whole(body);
       return this.show(head, bytes, 'hashed', options);
     });
@@ -129,12 +132,13 @@ const written = (bytes: Buffer, came: Coming): Written => ({
   versionId: undefined,
 });
 
-async function whole({ bytes, sizeBytes, sha256 }: Body): Promise<Buffer> {
+async function whole(body: Body | HeldBody): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
-  for await (const chunk of bytes) chunks.push(Uint8Array.from(chunk));
+  if (body.bytes instanceof Uint8Array) chunks.push(body.bytes);
+  else for await (const chunk of body.bytes) chunks.push(Uint8Array.from(chunk));
   const all = Buffer.concat(chunks);
-  if (all.length !== sizeBytes) throw answer('IncompleteBody', 400);
-  if (hashOf(all) !== sha256) throw answer('BadDigest', 400);
+  if ('sizeBytes' in body && all.length !== body.sizeBytes) throw answer('IncompleteBody', 400);
+  if (hashOf(all) !== body.sha256) throw answer('BadDigest', 400);
   return all;
 }
 

@@ -126,12 +126,11 @@ export class S3Destination implements Destination<S3Settings> {
       return await uploadInParts(client, this.buffers, head, file.open(), options, context.signal);
     }
     assertLeased();
-    const body = {
-      bytes: beforeTheLast(file.open(), sizeBytes, assertLeased),
-      sizeBytes,
-      sha256: Buffer.from(sha256, 'hex').toString('base64'),
-    };
-    return await client.put(head, body, { createOnly }, context.signal);
+    const inBase64 = Buffer.from(sha256, 'hex').toString('base64');
+    const body = file.bytes
+      ? { bytes: file.bytes, sha256: inBase64 }
+      : { bytes: beforeTheLast(file.open(), sizeBytes, assertLeased), sizeBytes, sha256: inBase64 };
+    return await client.put(head, body, { createOnly, beforeSending: assertLeased }, context.signal);
   }
 }
 

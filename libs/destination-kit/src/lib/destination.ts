@@ -17,6 +17,8 @@ export interface DeliveryFile {
   readonly sha256: string;
   /** An earlier offer of this delivery had begun to write these bytes under this name: they may stand there. */
   readonly isBegun?: boolean;
+  /** All of them, where the worker holds them in memory: for a destination that is spared a stream by it. */
+  readonly bytes?: Uint8Array;
   /** Opens the bytes from the start. May be called more than once until the file's receipt is yielded. */
   open(): AsyncIterable<Uint8Array>;
 }

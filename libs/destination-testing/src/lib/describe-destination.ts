@@ -41,6 +41,8 @@ export interface DestinationSuite<TSettings> {
   faults(harness: () => DestinationHarness<TSettings>): readonly TargetFault[];
 }
 
+/** Files up to this size are at hand, as a worker has them. */
+const MAX_HELD_BYTES = 1024 * 1024;
 /** Longest that an aborted attempt may go on. */
 const PROMPTLY_MS = 2_000;
 
@@ -48,17 +50,20 @@ const PROMPTLY_MS = 2_000;
 export function aDeliveryFile(
   name: string,
   bytes: Uint8Array,
-  read: () => AsyncIterable<Uint8Array> = async function* () {
-    for (let start = 0; start < bytes.length; start += 100_000) yield bytes.subarray(start, start + 100_000);
-  },
+  read?: () => AsyncIterable<Uint8Array>,
 ): DeliveryFile {
   return {
     name,
     mimeType: 'application/octet-stream',
     sizeBytes: bytes.length,
     sha256: createHash('sha256').update(bytes).digest('hex'),
-    open: read,
+    ...(!read && bytes.length <= MAX_HELD_BYTES && { bytes }),
+    open: read ?? (() => inPieces(bytes)),
   };
+}
+
+async function* inPieces(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  for (let start = 0; start < bytes.length; start += 100_000) yield bytes.subarray(start, start + 100_000);
 }
 
 export function aDelivery<TSettings>(

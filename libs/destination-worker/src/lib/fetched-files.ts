@@ -27,9 +27,10 @@ export class FetchedFiles {
 
   keep({ name, mimeType, begun }: OfferedFile, spooled: SpooledFile): DeliveryFile {
     this.spooled.set(name, spooled);
-    const { sizeBytes, sha256 } = spooled;
+    const { sizeBytes, sha256, bytes } = spooled;
     const isBegun = begun?.includes(sha256) === true;
-    return { name, mimeType, sizeBytes, sha256, isBegun, open: () => spooled.open() };
+    const held = bytes && { bytes };
+    return { name, mimeType, sizeBytes, sha256, isBegun, ...held, open: () => spooled.open() };
   }
 
   fail({ name }: OfferedFile, error: unknown): void {
@@ -42,7 +43,9 @@ export class FetchedFiles {
 
   /** The destination has the file: its bytes may go. */
   async delivered(name: string): Promise<void> {
-    await this.spooled.get(name)?.dispose();
+    const spooled = this.spooled.get(name);
+    this.spooled.delete(name);
+    await spooled?.dispose();
   }
 
   async dispose(): Promise<void> {

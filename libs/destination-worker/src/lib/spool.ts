@@ -10,6 +10,8 @@ export interface SpooledFile {
   readonly sizeBytes: number;
   /** Lower-case hex. */
   readonly sha256: string;
+  /** All of them, where they are held in memory. */
+  readonly bytes?: Uint8Array;
   open(): AsyncIterable<Uint8Array>;
   /** Gives the room back. Safe to call twice. */
   dispose(): Promise<void>;
@@ -328,12 +330,15 @@ export class SpoolWriter {
   finish(): SpooledFile {
     const { chunks, file, sizeBytes } = this;
     this.reservation.shrinkTo(sizeBytes);
-    return {
+    const common = {
       sizeBytes,
       sha256: this.hash.digest('hex'),
-      open: chunks ? () => fromMemory(chunks) : () => readAll(file, sizeBytes),
       dispose: () => this.discard(),
     };
+    if (!chunks) return { ...common, open: () => readAll(file, sizeBytes) };
+    const [first] = chunks;
+    const bytes = chunks.length === 1 && first ? first : Buffer.concat(chunks, sizeBytes);
+    return { ...common, bytes, open: () => fromMemory(bytes) };
   }
 
   async discard(): Promise<void> {
@@ -347,10 +352,10 @@ export class SpoolWriter {
   }
 }
 
-function fromMemory(chunks: readonly Uint8Array[]): AsyncIterable<Uint8Array> {
+function fromMemory(bytes: Uint8Array): AsyncIterable<Uint8Array> {
   return {
     [Symbol.asyncIterator]: () => {
-      const values = chunks.values();
+      const values = (bytes.length === 0 ? [] : [bytes]).values();
       return { next: () => Promise.resolve(values.next()) };
     },
   };
