@@ -87,6 +87,8 @@ export class Bench {
   readonly cancelling: CancelService;
   readonly notices: NoticeRepository;
   readonly sealer = new SecretSealer(parseKeyring(KEYS));
+  /** Most tests want to see what is ready before the pump takes it. */
+  offersAtOnce = false;
   private readonly cleanUp: CleanUp;
   private offset = 0n;
 
@@ -99,8 +101,11 @@ export class Bench {
     const metrics = new DeliveryMetrics(new Registry(), dataSource);
     const settings = new SealedSettings(this.sealer);
     this.cleanUp = new CleanUp(settings, logger);
-    this.events = new EventRepository(dataSource, policy, this.cleanUp);
     this.offers = new OfferRepository(dataSource, policy, settings, metrics, logger);
+    this.events = new EventRepository(dataSource, policy, this.cleanUp, {
+      offerFirst: async (...args) =>
+        this.offersAtOnce ? await this.offers.offerFirst(...args) : { rows: new Map(), save: async () => {} },
+    });
     this.reports = new ReportRepository(dataSource, policy, this.cleanUp, metrics, logger);
     this.deliveries = new DeliveryRepository(dataSource);
     const pump = new OfferPump(this.offers, { nudge: () => undefined }, policy, logger);

@@ -6,9 +6,12 @@ import { inTransaction, movePositions } from '@heddle/persistence';
 import type { DataSource, Tx } from '@heddle/persistence';
 import { newId } from '@heddle/platform';
 
+import type { DeliveryFacts } from '../deliveries/finished.js';
 import { END_STATE, decideLane } from '../lanes/lane.js';
 import type { EndReason, LaneDecision, LaneDelivery, LaneHead, OpenState, Standing } from '../lanes/lane.js';
 import { CleanUp } from '../offers/clean-up.js';
+import { OfferRepository, headContent } from '../offers/offer.repository.js';
+import type { HeadContent } from '../offers/offer.repository.js';
 import { SCHEMA } from '../schema/schema.js';
 import { DATA_SOURCE, POLICY } from '../tokens.js';
 import type { Policy } from '../tokens.js';
@@ -40,7 +43,28 @@ export interface LaneRow extends Subject {
   readonly waitUntil: Date | null;
 }
 
-type NewRow = Readonly<Record<string, unknown>> & { readonly delivery_id: string };
+interface NewRow {
+  readonly delivery_id: string;
+  readonly tenant: string;
+  readonly integration_id: string;
+  readonly integration_version: number;
+  readonly destination: string;
+  readonly trigger: Trigger;
+  readonly event_id: string;
+  readonly kind: Subject['kind'];
+  readonly subject: string;
+  readonly lane_key: string;
+  readonly channel: string;
+  readonly order_number: string | null;
+  readonly order_id: string | null;
+  readonly recipe_ids: readonly string[];
+  readonly version: number;
+  readonly state: OpenState;
+  readonly reason: DeliveryReason | null;
+  readonly wait_until: Date | null;
+  readonly accepted_at: string;
+  readonly traceparent: string | null;
+}
 
 /** With its place in its topic. */
 export type PlacedFact = Fact & { readonly partition: number; readonly offset: string };
@@ -52,6 +76,7 @@ export class EventRepository {
     @Inject(DATA_SOURCE) private readonly dataSource: DataSource,
     @Inject(POLICY) private readonly policy: Policy,
     @Inject(CleanUp) private readonly cleanUp: CleanUp,
+    @Inject(OfferRepository) private readonly offers: Pick<OfferRepository, 'offerFirst'>,
   ) {}
 
   /**
@@ -61,6 +86,9 @@ export class EventRepository {
    * Locks are taken in this order everywhere: positions, heads, deliveries (each by rising key). A head is
    * locked before its lanes are looked at, so two chunks that speak of one order take turns; an open delivery
    * is locked before it is judged, so whoever offers or finishes it at this moment is waited for.
+   *
+   * The first delivery of a lane is offered at once where its integration has room: most orders are sent once, and
+   * are in flight with the commit that has made their delivery.
    *
    * @returns whether something may have become ready.
    */
@@ -81,6 +109,7 @@ export class EventRepository {
 
       const changes: LaneDecision['changes'][number][] = [];
       const created: NewRow[] = [];
+      const first: NewRow[] = [];
       const headOf = new Map(heads.map((head) => [subjectKey(head), head]));
       for (const [key, factsOfSubject] of bySubject) {
         const head = headOf.get(key);
@@ -106,7 +135,10 @@ export class EventRepository {
             event: start?.fact,
           });
           changes.push(...decision.changes);
-          if (start && decision.created) created.push(newRow(head, start, decision.created));
+          if (!start || !decision.created) continue;
+          const row = newRow(head, start, decision.created);
+          created.push(row);
+          if (row.state === 'ready' && highestVersion === 0) first.push(row);
         }
       }
       // Two statements, as a lane has one head at any time: ends make room for what gets ready.
@@ -123,11 +155,57 @@ export class EventRepository {
         headOf,
         lanes,
       );
-      insert(tx, created);
       await cleaning;
+      const contents = contentsOf(heads, bySubject);
+      const offered = await this.offers.offerFirst(
+        tx,
+        first.filter((row) => contents.has(subjectKey(row))).map(factsOf),
+        contents,
+      );
+      insert(
+        tx,
+        created.map((row) => ({ ...row, ...offered.rows.get(row.delivery_id) })),
+      );
+      await offered.save();
       return changes.length > 0 || created.length > 0;
     });
   }
+}
+
+/** The newest content of the subjects, where the batch has brought it. */
+function contentsOf(
+  heads: readonly HeadRow[],
+  bySubject: ReadonlyMap<string, readonly Fact[]>,
+): ReadonlyMap<string, HeadContent> {
+  return new Map(
+    heads.flatMap((head) => {
+      const key = subjectKey(head);
+      const newest = bySubject.get(key)?.find(({ version }) => version === head.version);
+      return newest === undefined ? [] : [[key, headContent(newest.kind, newest.document)] as const];
+    }),
+  );
+}
+
+function factsOf(row: NewRow): DeliveryFacts {
+  return {
+    deliveryId: row.delivery_id,
+    tenant: row.tenant,
+    channel: row.channel,
+    integrationId: row.integration_id,
+    integrationVersion: row.integration_version,
+    destination: row.destination,
+    trigger: row.trigger,
+    eventId: row.event_id,
+    kind: row.kind,
+    subject: row.subject,
+    laneKey: row.lane_key,
+    orderNumber: row.order_number,
+    orderId: row.order_id,
+    recipeIds: row.recipe_ids,
+    version: row.version,
+    acceptedAt: new Date(row.accepted_at),
+    traceparent: row.traceparent,
+  };
 }
 
 export function laneHeadOf(
@@ -376,18 +454,22 @@ export type ManualRow = NewRow & {
   readonly repeats: string | null;
 };
 
+/** Rows of deliveries that are in flight from the start have an `offer_id`, and what is `missing` in their set. */
 export function insert(tx: Tx, rows: readonly (NewRow | ManualRow)[]): void {
   if (rows.length === 0) return;
   const columns = `delivery_id, tenant, integration_id, integration_version, destination, trigger, event_id, kind,
     subject, lane_key, channel, order_number, order_id, recipe_ids, version, state, reason, wait_until, accepted_at,
-    traceparent, trigger_id, repeats`;
+    traceparent, trigger_id, repeats, offer_id`;
   tx.post(
-    `INSERT INTO dispatcher.deliveries (${columns}, only_missing)
-     SELECT ${columns}, coalesce(only_missing, false) FROM json_to_recordset($1) AS i (
+    `INSERT INTO dispatcher.deliveries (${columns}, only_missing, missing, frozen_at)
+     SELECT ${columns}, coalesce(only_missing, false), coalesce(missing, '{}'),
+            CASE WHEN offer_id IS NOT NULL THEN now() END
+     FROM json_to_recordset($1) AS i (
        delivery_id uuid, tenant text, integration_id uuid, integration_version integer, destination text,
        trigger text, event_id uuid, kind text, subject text, lane_key text, channel text, order_number text,
        order_id text, recipe_ids text[], version integer, state text, reason text, wait_until timestamptz,
-       accepted_at timestamptz, traceparent text, trigger_id uuid, repeats uuid, only_missing boolean)
+       accepted_at timestamptz, traceparent text, trigger_id uuid, repeats uuid, offer_id uuid,
+       only_missing boolean, missing text[])
      ORDER BY delivery_id
      ON CONFLICT (event_id, integration_id) DO NOTHING`,
     [JSON.stringify(rows)],

@@ -10,7 +10,7 @@ import {
   deliveryRequestedTopic,
 } from '@heddle/contracts';
 import type { DeliveryNotes, DestinationKind, OfferedFile, Receipt } from '@heddle/contracts';
-import { enqueue, execute, inTransaction, query } from '@heddle/persistence';
+import { DatabaseError, enqueue, execute, inTransaction, query } from '@heddle/persistence';
 import type { DataSource, OutboxRow, Tx } from '@heddle/persistence';
 import { LOGGER, childOf, describeError, newId } from '@heddle/platform';
 import type { Logger } from '@heddle/platform';
@@ -38,6 +38,8 @@ import { SealedSettings, versionKey } from './sealed-settings.js';
 /** Offers and integrations of one transaction. */
 const MAX_OFFERS = 500;
 const MAX_INTEGRATIONS = 200;
+/** Offers that a transaction takes over which has something else to do. */
+const MAX_FIRST_OFFERS = 200;
 
 /** Of the silence: what is left of it is for stopping an attempt and for the difference of two clocks' paces. */
 const LEASE_SHARE = 2 / 3;
@@ -87,16 +89,18 @@ interface FileSet {
   readonly missing: readonly string[];
 }
 
+interface PreparedOffer {
+  readonly kind: 'offer';
+  readonly delivery: Claimed;
+  readonly offerId: string;
+  readonly set: FileSet;
+  readonly delivered: Delivered;
+  readonly row: OutboxRow;
+}
+
 /** A claimed delivery with the files that it is to send, or the reason why it ends here. */
 type Prepared =
-  | {
-      readonly kind: 'offer';
-      readonly delivery: Claimed;
-      readonly offerId: string;
-      readonly set: FileSet;
-      readonly delivered: Delivered;
-      readonly row: OutboxRow;
-    }
+  | PreparedOffer
   | {
       readonly kind: 'end';
       readonly delivery: Claimed;
@@ -117,6 +121,22 @@ interface OfferContent {
 }
 type OrderItems = NonNullable<DeliveryRequestedV1['order']>['items'];
 type Failure = Parameters<typeof finishedEvents>[1]['failure'] & object;
+
+export interface FirstOffers {
+  /** By delivery id: what is in flight has these columns in place of those of one that is ready. */
+  readonly rows: ReadonlyMap<string, Readonly<Record<string, unknown>>>;
+  /** To be called when the rows are inserted. */
+  readonly save: () => Promise<void>;
+}
+const NO_OFFERS: FirstOffers = { rows: new Map(), save: () => Promise.resolve() };
+const NEVER_OFFERED = {
+  attempts: 0,
+  frozen: false,
+  onlyMissing: false,
+  missing: [],
+  notes: {},
+  earlierOfferIds: [],
+} as const;
 
 /** Moves what is ready into flight, in one transaction with its offers. */
 @Injectable()
@@ -158,25 +178,19 @@ export class OfferRepository {
     const result = await inTransaction(this.dataSource, async (tx) => {
       const flows = await lockReadyFlows(tx);
       if (flows.length === 0) return { prepared: [], more: false };
-      const budgets = await this.budgets(tx, flows);
+      const budgets = budgetsOf(
+        flows,
+        await openOffers(
+          tx,
+          flows.map(({ integrationId }) => integrationId),
+        ),
+      );
       const claimed = await claim(tx, flows, budgets);
       if (claimed.length === 0) return { prepared: [], more: false };
 
       const prepared = await this.prepare(tx, claimed);
       this.store(tx, prepared);
-      const used = new Map<string, number>();
-      for (const { delivery } of prepared.filter(({ kind }) => kind === 'offer'))
-        used.set(delivery.integrationId, (used.get(delivery.integrationId) ?? 0) + 1);
-      await saveFlows(
-        tx,
-        flows
-          .map((flow) => refill(flow, flow.limits, flow.now) as ReadyFlow)
-          .flatMap((flow) => {
-            const count = used.get(flow.integrationId) ?? 0;
-            if (count === 0 || flow.limits.perSecond === null) return [];
-            return [{ ...flow, tokens: Math.max(0, flow.tokens - count) }];
-          }),
-      );
+      await spendTokens(tx, flows, prepared.filter(isOffer));
       recordNotices(
         tx,
         prepared
@@ -196,41 +210,80 @@ export class OfferRepository {
     return { offered: result.prepared.length, more: result.more };
   }
 
-  private async budgets(tx: Tx, flows: readonly ReadyFlow[]): Promise<ReadonlyMap<string, number>> {
-    const rows = await tx.query<{ integrationId: string; live: number; all: number }>(
-      `SELECT integration_id AS "integrationId", count(*)::int AS "all",
-              count(*) FILTER (WHERE CASE WHEN started_at IS NULL
-                THEN offered_at > clock_timestamp() - make_interval(secs => ${String(OVERDUE_START_S)})
-                ELSE heard_at > clock_timestamp() - make_interval(secs => ${String(OVERDUE_PROGRESS_S)}) END)::int AS live
-       FROM dispatcher.offers WHERE integration_id = ANY($1) AND outcome IS NULL GROUP BY 1`,
-      [flows.map(({ integrationId }) => integrationId)],
-    );
-    const open = new Map(rows.map((row) => [row.integrationId, row]));
-    let left = MAX_OFFERS;
-    const budgets = new Map<string, number>();
-    for (const flow of flows) {
-      const refilled = refill(flow, flow.limits, flow.now);
-      const wanted = budgetOf(
-        refilled,
-        flow.limits,
-        open.get(flow.integrationId) ?? { live: 0, all: 0 },
-        flow.now,
-      );
-      const budget = Math.min(wanted, left);
-      left -= budget;
-      if (budget > 0) budgets.set(flow.integrationId, budget);
-    }
-    return budgets;
+  /**
+   * Offers deliveries that the caller's transaction is about to insert as ready, each the first of its lane, where their
+   * integrations have room and nothing older that is ready. The rest is left to the pump, and so is what cannot be
+   * offered.
+   *
+   * Waits for nobody: flows that somebody holds are passed over. To be called with the locks of the heads.
+   */
+  async offerFirst(
+    tx: Tx,
+    deliveries: readonly DeliveryFacts[],
+    heads: ReadonlyMap<string, HeadContent>,
+  ): Promise<FirstOffers> {
+    const first = deliveries.slice(0, MAX_FIRST_OFFERS);
+    if (first.length === 0) return NO_OFFERS;
+    const integrationIds = [...new Set(first.map(({ integrationId }) => integrationId))];
+    // Sent together: what is counted is what the last holder of the locks has left.
+    const [flows, open] = await Promise.all([
+      lockIdleFlows(tx, integrationIds),
+      openOffers(tx, integrationIds),
+    ]);
+    const budgets = new Map(budgetsOf(flows, open));
+    const flowOf = new Map(flows.map((flow) => [flow.integrationId, flow]));
+    const claimed = first.flatMap((facts): Claimed[] => {
+      const flow = flowOf.get(facts.integrationId);
+      const budget = budgets.get(facts.integrationId) ?? 0;
+      if (flow === undefined || budget === 0) return [];
+      budgets.set(facts.integrationId, budget - 1);
+      return [{ ...facts, ...NEVER_OFFERED, flow }];
+    });
+    if (claimed.length === 0) return NO_OFFERS;
+    const offers = (await this.prepareFirst(tx, claimed, heads)).filter(isOffer);
+    return {
+      rows: new Map(offers.map((offer) => [offer.delivery.deliveryId, updateRow(offer)])),
+      save: async () => {
+        insertFiles(tx, offers);
+        this.insertOffers(tx, offers.map(offerValues));
+        enqueue(
+          tx,
+          SCHEMA,
+          offers.map(({ row }) => row),
+        );
+        await spendTokens(tx, flows, offers);
+      },
+    };
   }
 
-  private async prepare(tx: Tx, claimed: readonly Claimed[]): Promise<readonly Prepared[]> {
+  /** What the caller does goes on where offers cannot be made: the pump complains, and tries again. */
+  private async prepareFirst(
+    tx: Tx,
+    claimed: readonly Claimed[],
+    heads: ReadonlyMap<string, HeadContent>,
+  ): Promise<readonly Prepared[]> {
+    try {
+      return await this.prepare(tx, claimed, heads);
+    } catch (error) {
+      if (error instanceof DatabaseError) throw error;
+      this.logger.error({ err: describeError(error) }, 'offer.first-failed');
+      return [];
+    }
+  }
+
+  private async prepare(
+    tx: Tx,
+    claimed: readonly Claimed[],
+    known?: ReadonlyMap<string, HeadContent>,
+  ): Promise<readonly Prepared[]> {
     forgetElsewhere(tx, claimed);
     const [heads, files, receipts, notes, sealed, recipients] = await Promise.all([
-      headDocuments(
-        tx,
-        // What is frozen needs the lines of its order alone.
-        claimed.filter(({ frozen, kind }) => !frozen || kind === 'order'),
-      ),
+      known ??
+        headDocuments(
+          tx,
+          // What is frozen needs the lines of its order alone.
+          claimed.filter(({ frozen, kind }) => !frozen || kind === 'order'),
+        ),
       openFiles(
         tx,
         claimed.filter(({ frozen }) => frozen),
@@ -342,29 +395,9 @@ export class OfferRepository {
   }
 
   private store(tx: Tx, prepared: readonly Prepared[]): void {
-    const offers = prepared.filter((item) => item.kind === 'offer');
+    const offers = prepared.filter(isOffer);
     const ends = prepared.filter((item) => item.kind === 'end');
-    const files = prepared
-      .filter(({ delivery }) => !delivery.frozen)
-      .flatMap(({ delivery, set, delivered }) =>
-        set.files.map((file, position) => ({
-          delivery_id: delivery.deliveryId,
-          position,
-          name: file.name,
-          kind: file.kind,
-          mime_type: file.mimeType,
-          source: file.source,
-          receipt: delivered.get(file.name) ?? null,
-        })),
-      );
-    if (files.length > 0) {
-      tx.post(
-        `INSERT INTO dispatcher.delivery_files (delivery_id, position, name, kind, mime_type, source, receipt)
-         SELECT * FROM json_to_recordset($1) AS i (
-           delivery_id uuid, position integer, name text, kind text, mime_type text, source json, receipt json)`,
-        [JSON.stringify(files)],
-      );
-    }
+    insertFiles(tx, prepared);
     tx.post(
       `UPDATE dispatcher.deliveries d SET
          state = c.state, reason = NULL, offer_id = c.offer_id, integration_version = c.integration_version,
@@ -380,23 +413,13 @@ export class OfferRepository {
     );
     // An end with a failure is shown as the attempt that it stands for.
     const failed = ends.flatMap(({ delivery, failure }) => (failure === null ? [] : [{ delivery, failure }]));
-    tx.post(
-      `INSERT INTO dispatcher.offers
-         (offer_id, delivery_id, integration_id, integration_version, attempt, not_after, finished_at, outcome, code,
-          message)
-       SELECT offer_id, delivery_id, integration_id, integration_version, attempt, now() + make_interval(secs => $2::float8 / 1000),
-              CASE WHEN code IS NOT NULL THEN now() END, CASE WHEN code IS NOT NULL THEN 'failed' END, code, message
-       FROM json_to_recordset($1) AS i (
-         offer_id uuid, delivery_id uuid, integration_id uuid, integration_version integer, attempt integer,
-         code text, message text)`,
-      [
-        JSON.stringify([
-          ...offers.map(({ delivery, offerId }) => offerValues(delivery, offerId)),
-          ...failed.map(({ delivery, failure }) => ({ ...offerValues(delivery, newId()), ...failure })),
-        ]),
-        this.policy.offerNotAfterMs,
-      ],
-    );
+    this.insertOffers(tx, [
+      ...offers.map(offerValues),
+      ...failed.map(({ delivery, failure }) => ({
+        ...offerValues({ delivery, offerId: newId() }),
+        ...failure,
+      })),
+    ]);
     promoteLanes(
       tx,
       ends.map(({ delivery }) => delivery.laneKey),
@@ -413,6 +436,48 @@ export class OfferRepository {
         }),
       ),
     ]);
+  }
+
+  private insertOffers(tx: Tx, rows: readonly Readonly<Record<string, unknown>>[]): void {
+    tx.post(
+      `INSERT INTO dispatcher.offers
+         (offer_id, delivery_id, integration_id, integration_version, attempt, not_after, finished_at, outcome, code,
+          message)
+       SELECT offer_id, delivery_id, integration_id, integration_version, attempt, now() + make_interval(secs => $2::float8 / 1000),
+              CASE WHEN code IS NOT NULL THEN now() END, CASE WHEN code IS NOT NULL THEN 'failed' END, code, message
+       FROM json_to_recordset($1) AS i (
+         offer_id uuid, delivery_id uuid, integration_id uuid, integration_version integer, attempt integer,
+         code text, message text)`,
+      [JSON.stringify(rows), this.policy.offerNotAfterMs],
+    );
+  }
+}
+
+function isOffer(item: Prepared): item is PreparedOffer {
+  return item.kind === 'offer';
+}
+
+function insertFiles(tx: Tx, prepared: readonly Prepared[]): void {
+  const files = prepared
+    .filter(({ delivery }) => !delivery.frozen)
+    .flatMap(({ delivery, set, delivered }) =>
+      set.files.map((file, position) => ({
+        delivery_id: delivery.deliveryId,
+        position,
+        name: file.name,
+        kind: file.kind,
+        mime_type: file.mimeType,
+        source: file.source,
+        receipt: delivered.get(file.name) ?? null,
+      })),
+    );
+  if (files.length > 0) {
+    tx.post(
+      `INSERT INTO dispatcher.delivery_files (delivery_id, position, name, kind, mime_type, source, receipt)
+       SELECT * FROM json_to_recordset($1) AS i (
+         delivery_id uuid, position integer, name text, kind text, mime_type text, source json, receipt json)`,
+      [JSON.stringify(files)],
+    );
   }
 }
 
@@ -431,16 +496,91 @@ function tooLarge(delivery: Claimed, what: string): Prepared {
 const DUE_RETRY = `state = 'retrying' AND next_attempt_at <= now()`;
 const DUE_WAIT = `state = 'waiting' AND reason = 'recipe' AND wait_until <= now()`;
 
-/** Flows that may offer something now, as far as one can see without counting what is under way. */
-const READY_FLOWS = `SELECT ${FLOW_COLUMNS}, i.tenant, i.destination, v.version, v.include,
+/** Flows that may offer now, as far as one can see without counting what is under way. */
+const OPEN_FLOWS = `SELECT ${FLOW_COLUMNS}, i.tenant, i.destination, v.version, v.include,
     extract(epoch FROM clock_timestamp())::float8 * 1000 AS now
   FROM dispatcher.integration_flow f
   JOIN dispatcher.integrations i USING (integration_id)
   JOIN dispatcher.integration_versions v
     ON v.integration_id = i.integration_id AND v.version = i.approved_version
-  WHERE i.status = 'enabled' AND i.deleted_at IS NULL AND (f.probe_at IS NULL OR f.probe_at <= clock_timestamp())
+  WHERE i.status = 'enabled' AND i.deleted_at IS NULL AND (f.probe_at IS NULL OR f.probe_at <= clock_timestamp())`;
+
+/** Those that have something to offer. */
+const READY_FLOWS = `${OPEN_FLOWS}
     AND EXISTS (SELECT FROM dispatcher.deliveries d
                 WHERE d.integration_id = f.integration_id AND d.state = 'ready')`;
+
+/** Those of them that hold nothing back. */
+async function lockIdleFlows(tx: Tx, integrationIds: readonly string[]): Promise<readonly ReadyFlow[]> {
+  return await tx.query<ReadyFlow>(
+    `${OPEN_FLOWS} AND f.integration_id = ANY($1)
+       AND (SELECT d.delivery_id FROM dispatcher.deliveries d
+            WHERE d.integration_id = f.integration_id AND d.state = 'ready' LIMIT 1) IS NULL
+     FOR UPDATE OF f SKIP LOCKED`,
+    [integrationIds],
+  );
+}
+
+interface OpenOffers {
+  readonly live: number;
+  readonly all: number;
+}
+
+async function openOffers(
+  tx: Tx,
+  integrationIds: readonly string[],
+): Promise<ReadonlyMap<string, OpenOffers>> {
+  const rows = await tx.query<OpenOffers & { readonly integrationId: string }>(
+    `SELECT integration_id AS "integrationId", count(*)::int AS "all",
+            count(*) FILTER (WHERE CASE WHEN started_at IS NULL
+              THEN offered_at > clock_timestamp() - make_interval(secs => ${String(OVERDUE_START_S)})
+              ELSE heard_at > clock_timestamp() - make_interval(secs => ${String(OVERDUE_PROGRESS_S)}) END)::int AS live
+     FROM dispatcher.offers WHERE integration_id = ANY($1) AND outcome IS NULL GROUP BY 1`,
+    [integrationIds],
+  );
+  return new Map(rows.map((row) => [row.integrationId, row]));
+}
+
+function budgetsOf(
+  flows: readonly ReadyFlow[],
+  open: ReadonlyMap<string, OpenOffers>,
+): ReadonlyMap<string, number> {
+  let left = MAX_OFFERS;
+  const budgets = new Map<string, number>();
+  for (const flow of flows) {
+    const refilled = refill(flow, flow.limits, flow.now);
+    const wanted = budgetOf(
+      refilled,
+      flow.limits,
+      open.get(flow.integrationId) ?? { live: 0, all: 0 },
+      flow.now,
+    );
+    const budget = Math.min(wanted, left);
+    left -= budget;
+    if (budget > 0) budgets.set(flow.integrationId, budget);
+  }
+  return budgets;
+}
+
+async function spendTokens(
+  tx: Tx,
+  flows: readonly ReadyFlow[],
+  offers: readonly PreparedOffer[],
+): Promise<void> {
+  const used = new Map<string, number>();
+  for (const { delivery } of offers)
+    used.set(delivery.integrationId, (used.get(delivery.integrationId) ?? 0) + 1);
+  await saveFlows(
+    tx,
+    flows
+      .map((flow) => refill(flow, flow.limits, flow.now) as ReadyFlow)
+      .flatMap((flow) => {
+        const count = used.get(flow.integrationId) ?? 0;
+        if (count === 0 || flow.limits.perSecond === null) return [];
+        return [{ ...flow, tokens: Math.max(0, flow.tokens - count) }];
+      }),
+  );
+}
 
 /** A flow is locked first and looked at afterwards: what is counted next is what the last holder has left. */
 async function lockReadyFlows(tx: Tx): Promise<readonly ReadyFlow[]> {
@@ -501,15 +641,19 @@ async function headDocuments(tx: Tx, claimed: readonly Claimed[]): Promise<Reado
   return new Map(rows.map((row) => [subjectKey(row), contentOfHead(row)]));
 }
 
-type HeadContent =
+export type HeadContent =
   | { readonly kind: 'order'; readonly order: OrderChangedV1 }
   | { readonly kind: 'recipe'; readonly recipe: RecipeSavedV1 };
 
-/** Written by us from what the contract had parsed. */
 function contentOfHead({ kind, document }: HeadDocument): HeadContent {
+  return headContent(kind, JSON.parse(document));
+}
+
+/** @param document of an event, as the contract has parsed it. */
+export function headContent(kind: HeadContent['kind'], document: unknown): HeadContent {
   return kind === 'order'
-    ? { kind, order: JSON.parse(document) as OrderChangedV1 }
-    : { kind, recipe: JSON.parse(document) as RecipeSavedV1 };
+    ? { kind, order: document as OrderChangedV1 }
+    : { kind, recipe: document as RecipeSavedV1 };
 }
 
 function headOf(
@@ -688,7 +832,10 @@ function updateRow(item: Prepared): Record<string, unknown> {
   return { ...content, ...failure, state: 'failed', missing: delivery.missing, spent: 1 };
 }
 
-function offerValues(delivery: Claimed, offerId: string): Record<string, unknown> {
+function offerValues({
+  delivery,
+  offerId,
+}: Pick<PreparedOffer, 'delivery' | 'offerId'>): Record<string, unknown> {
   return {
     offer_id: offerId,
     delivery_id: delivery.deliveryId,
