@@ -2,8 +2,15 @@ import { createHash, randomBytes } from 'node:crypto';
 import { readFile, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { DeliveryDetails, DeliveryPage } from '@heddle/contracts';
-import { Heddle, HttpGate, createIntegration, eventually, startAzurite } from '@heddle/testing';
+import { DeliveryDetails, DeliveryPage, IntegrationView } from '@heddle/contracts';
+import {
+  Heddle,
+  HttpGate,
+  approveIntegration,
+  createIntegration,
+  eventually,
+  startAzurite,
+} from '@heddle/testing';
 import type { Azurite } from '@heddle/testing';
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 
@@ -174,6 +181,70 @@ describe('an order on its way to a container of Azure Blob Storage', () => {
     );
     expect(names).toContain('outage/8004_ID_61_R_8-OUTAGE_Production-Front.dst');
     expect(new Set(names).size).toBe(names.length);
+  });
+
+  it('is finished under a renewed signature, which makes no other place of the container', async () => {
+    const view = await integrate('renewed', { overwrite: false });
+    const { integrationId } = view;
+    const stitches = Buffer.from('stitches');
+    await saveRecipe('8-RENEWED', stitches);
+    const production = '8005_ID_61_R_8-RENEWED_Production-Front.dst';
+    // The answer to one file does not come while the others arrive: the attempt is still under way.
+    gate.rule = ({ url }) => (url.includes(`/renewed/${production}?`) ? 'hang' : undefined);
+    await associate('8-RENEWED', '8005');
+    const inFolder = async (): Promise<ReadonlyMap<string, Buffer>> =>
+      new Map([...(await azurite.contents(CONTAINER))].filter(([name]) => name.startsWith('renewed/')));
+    await eventually(async () => {
+      expect([...(await inFolder()).keys()].toSorted()).toEqual(
+        ['Recipe.json', 'Ticket.pdf'].map((file) => `renewed/8005_ID_61_R_8-RENEWED_${file}`),
+      );
+      expect(gate.requests.some(({ url }) => url.includes(`/renewed/${production}?`))).toBe(true);
+    }, WITHIN);
+    const [first] = await deliveriesOf('8005', integrationId);
+    const before = [...(await inFolder()).keys()];
+
+    const renewed = azurite
+      .connectionString(CONTAINER, { expiresAt: new Date(Date.now() + 86_400_000) })
+      .replace(`:${azurite.port}/`, `:${gate.port}/`);
+    const signature = renewed.split('SharedAccessSignature=')[1]?.split('sig=')[1] ?? '';
+    expect(connection).not.toContain(signature);
+    const changed = await heddle.admin.expect('PATCH', `/api/v2/integrations/${integrationId}`, {
+      settings: { 'connection-string-secure': renewed },
+    });
+    await approveIntegration(heddle.admin, IntegrationView.parse(changed));
+    gate.reset();
+    gate.cutConnections();
+
+    await eventually(
+      async () =>
+        expect(await deliveriesOf('8005', integrationId)).toMatchObject([
+          { deliveryId: first?.deliveryId, state: 'succeeded', attempts: 2, integrationVersion: 2 },
+        ]),
+      WITHIN,
+    );
+    const written = gate.requests.filter(({ url }) => url.includes('/renewed/8005_'));
+    expect(written.map(({ url }) => [url.includes(production), url.includes(signature)])).toEqual(
+      written.map(() => [true, true]),
+    );
+    const blobs = await inFolder();
+    expect([...blobs.keys()].toSorted()).toEqual([...before, `renewed/${production}`].toSorted());
+    expect(blobs.get(`renewed/${production}`)?.equals(stitches)).toBe(true);
+
+    gate.reset();
+    await heddle.client.expect('POST', '/api/v2/trigger', {
+      orderNumber: '8005',
+      integrationIds: [integrationId],
+      onlyMissing: true,
+    });
+    await eventually(
+      async () =>
+        expect(await deliveriesOf('8005', integrationId)).toMatchObject([
+          { state: 'succeeded', attempts: 0 },
+          { deliveryId: first?.deliveryId },
+        ]),
+      WITHIN,
+    );
+    expect(gate.requests.filter(({ url }) => url.includes('/renewed/'))).toEqual([]);
   });
 
   it('leaves the signature in no log', async () => {
