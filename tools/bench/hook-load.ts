@@ -24,6 +24,8 @@ export interface Outcome {
   readonly p99: number;
   /** Below the rate that was asked for, the acceptance itself was behind. */
   readonly acceptedPerSecond: number;
+  /** Orders that were on their way when the last one was accepted. */
+  readonly waiting: number;
 }
 
 export interface Spread {
@@ -99,6 +101,7 @@ export async function spread(
   }
   await Promise.all(accepting);
   const acceptedPerSecond = count / ((performance.now() - startedAt) / 1_000);
+  const callsThen = calledAt.size;
   const awaited = Array.from({ length: count }, (_, index) => index).filter((index) => !isSick(index)).length;
   await eventually(
     () => {
@@ -111,7 +114,12 @@ export async function spread(
     // A call may be there before the answer to whoever posted the order.
     .map(([orderNumber, at]) => Math.max(0, at - (acceptedAt.get(orderNumber) ?? at)))
     .sort((a, b) => a - b);
-  return { p50: percentile(latencies, 0.5), p99: percentile(latencies, 0.99), acceptedPerSecond };
+  return {
+    p50: percentile(latencies, 0.5),
+    p99: percentile(latencies, 0.99),
+    acceptedPerSecond,
+    waiting: awaited - callsThen,
+  };
 }
 
 /** A channel, a key and an integration for each hook, so that each order is one call. */

@@ -17,6 +17,13 @@ const RUNS = [
   { rate: 500, aimMs: 250 },
 ] as const;
 const RATIO_AIM = 3;
+/** Orders a second by which the highest rate is looked for. */
+const RATE_STEP = 25;
+const LOWEST_RATE = 100;
+/** Twenty hooks take no more. */
+const HIGHEST_RATE = 600;
+const PROBE_S = 10;
+const HELD_S = 60;
 
 /** From the 202 to the call of the hook, against a chain of three topics that does nothing else. */
 export function hooksBench(): Promise<readonly BenchRow[]> {
@@ -39,10 +46,35 @@ async function measure({ heddle, kafka, catcher }: HookHub): Promise<readonly Be
       });
       rows.push(...rowsOf(rate, aimMs, ours, theirs));
     }
+    rows.push(await highestRate(accept, catcher));
   } finally {
     await bare.close();
   }
   return rows;
+}
+
+/** Rises by steps for as long as a few seconds are kept up with, then falls until a whole minute is. */
+async function highestRate(accept: Accept, catcher: HookCatcher): Promise<BenchRow> {
+  let rate = LOWEST_RATE;
+  const probe = (seconds: number): Promise<Outcome> =>
+    spread(accept, catcher, { prefix: `R${String(rate)}-${String(seconds)}-`, rate, seconds });
+  while (rate < HIGHEST_RATE && isHeld(rate, await probe(PROBE_S))) rate += RATE_STEP;
+  for (; rate > 0; rate -= RATE_STEP) {
+    const minute = await probe(HELD_S);
+    if (!isHeld(rate, minute)) continue;
+    return {
+      figure: `accept -> hook called: highest rate held for ${String(HELD_S)} s with nothing waiting`,
+      value: `${String(rate)}/s, p50 ${minute.p50.toFixed(0)} ms, p99 ${minute.p99.toFixed(0)} ms`,
+      aim: '',
+      holds: true,
+    };
+  }
+  return { figure: 'accept -> hook called: highest rate', value: 'none was held', aim: '> 0', holds: false };
+}
+
+/** Nothing waits: at the end no more are on their way than came within the last second. */
+function isHeld(rate: number, { waiting, acceptedPerSecond }: Outcome): boolean {
+  return waiting < rate && acceptedPerSecond > rate * 0.98;
 }
 
 function rowsOf(rate: number, aimMs: number, ours: Outcome, theirs: Outcome): readonly BenchRow[] {
