@@ -89,7 +89,10 @@ describe('a statement with parameters', () => {
     expect(await prepared(FIND)).toHaveLength(1);
   });
 
-  it('gets a plan for the table as it has become', async () => {
+  it.each([
+    ['after two seconds where it is in use', 2_001, 90, 10],
+    ['after half a minute where it is not', 30_001, 0, 1],
+  ])('gets a plan for the table as it has become, %s', async (_, laterMs, usesBefore, usesAfter) => {
     await find([1]);
     const [statement] = await prepared(FIND);
     const plan = async (): Promise<string> =>
@@ -97,9 +100,11 @@ describe('a statement with parameters', () => {
     await wind(50_000);
     expect(await plan()).toContain('Seq Scan on bobbins');
 
-    const later = performance.now() + 10_000;
+    const later = performance.now() + laterMs;
     jest.spyOn(performance, 'now').mockReturnValue(later);
-    await find([1]);
+    for (let use = 0; use < usesBefore; use += 1) await find([1]);
+    expect(await plan()).toContain('Seq Scan on bobbins');
+    for (let use = 0; use < usesAfter; use += 1) await find([1]);
 
     expect(await plan()).toContain('Index Scan');
   });

@@ -12,10 +12,14 @@ export const IDLE_IN_TRANSACTION_TIMEOUT_MS = 15_000;
 export const QUERY_TIMEOUT_MS = STATEMENT_TIMEOUT_MS + 3_000;
 
 /**
- * Plans older than this are made anew. A plan that was made for an empty table reads all of it, and the tables of a new
+ * Plans older than this are made anew on a connection that is in use. A plan that was made for an empty table reads all of it, and the tables of a new
  * installation grow by thousands of rows a second; PostgreSQL itself looks again only after the next ANALYZE.
  */
 const PLANS_MAX_AGE_MS = 2_000;
+/** Statements since then that make a connection one in use. */
+const IN_USE = 100;
+/** On one that is not, this old: looking every second whether there is something to do makes no table grow. */
+const IDLE_PLANS_MAX_AGE_MS = 30_000;
 /** Texts of statements that one connection keeps prepared: Heddle has about two hundred, lists with filters add a few. */
 const MAX_PREPARED = 500;
 /** Without parameters a text may also be a script, which cannot be prepared. */
@@ -35,6 +39,7 @@ export class DatabaseClient extends pg.Client {
   private readonly prepared = new Map<string, string>();
   private names = 0;
   private plannedAt = performance.now();
+  private usesOfPlans = 0;
 
   constructor(config?: string | ClientConfig) {
     super(config);
@@ -82,9 +87,12 @@ export class DatabaseClient extends pg.Client {
   }
 
   private renewPlans(query: (text: string) => unknown): void {
+    this.usesOfPlans += 1;
     const now = performance.now();
-    if (now - this.plannedAt < PLANS_MAX_AGE_MS) return;
+    const maxAgeMs = this.usesOfPlans < IN_USE ? IDLE_PLANS_MAX_AGE_MS : PLANS_MAX_AGE_MS;
+    if (now - this.plannedAt < maxAgeMs) return;
     this.plannedAt = now;
+    this.usesOfPlans = 0;
     // In a transaction that has failed it fails as well, and is not needed any more.
     (query('DISCARD PLANS') as Promise<unknown>).catch(() => undefined);
   }
