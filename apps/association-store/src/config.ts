@@ -6,7 +6,8 @@ import { serviceConfig } from '@heddle/platform';
 import { KeyringSetting } from '@heddle/secrets';
 import { z } from 'zod';
 
-const Settings = z.object({
+/** One by one. */
+export const Settings = z.object({
   ...serviceConfig,
   ...kafkaConfig,
   ...databaseConfig,

@@ -4,7 +4,7 @@ import type { Readable } from 'node:stream';
 
 import { MAX_UPLOADS } from '@heddle/contracts';
 import type { FileKind, UploadedFile } from '@heddle/contracts';
-import { OutboxRelay, enqueue, inTransaction } from '@heddle/persistence';
+import { OutboxRelay, inTransaction } from '@heddle/persistence';
 import type { Tx } from '@heddle/persistence';
 import { LOGGER, ProblemError, describeError, newId } from '@heddle/platform';
 import type { Logger } from '@heddle/platform';
@@ -14,12 +14,10 @@ import { Linker } from '../links/linker.js';
 import { StoreMetrics } from '../operations/store-metrics.js';
 import { insertPlaceholders } from '../orders/order.repository.js';
 import type { RecipeName } from '../orders/order.repository.js';
-import { factsOf, readDocument } from '../recipes/document-facts.js';
 import type { RecipeChange } from '../recipes/fold-recipes.js';
-import { recipeEvent } from '../recipes/recipe-event.js';
-import { lockRecipes, queueLinks, writeRecipes } from '../recipes/recipe.repository.js';
+import { lockRecipes } from '../recipes/recipe.repository.js';
 import type { LockedRecipe } from '../recipes/recipe.repository.js';
-import { SCHEMA } from '../schema/migrations.js';
+import { readAgain, renew } from '../recipes/renewal.js';
 import { HUB, UPLOAD_MAX_BYTES } from '../tokens.js';
 
 import {
@@ -30,7 +28,6 @@ import {
   findLocked,
   forgetObject,
   keepContent,
-  manifestsOfUploads,
   touchContent,
   writeFile,
 } from './file.repository.js';
@@ -170,47 +167,12 @@ export class FileService {
     return { isNew, isObjectUsed, ...(await this.renew(tx, head, cause, now)) };
   }
 
-  /** Other files are a new version of the recipe, as another document is; before its document there is none. */
+  /** Before its document comes there is no version. */
   private async renew(tx: Tx, head: LockedRecipe, cause: Cause, now: Date): Promise<Renewed> {
-    const { tenant, recipeId, version } = head;
-    if (version === 0) return { change: undefined, linksQueued: 0 };
-    const [stored] = await tx.query<{ channel: string; document: string; temporary: boolean }>(
-      `SELECT channel, document, temporary FROM ${SCHEMA}.recipe_versions
-       WHERE tenant = $1 AND recipe_id = $2 AND version = $3`,
-      [tenant, recipeId, version],
-    );
-    if (stored === undefined) throw new TypeError('a recipe without its newest version');
-    const uploads = await manifestsOfUploads(tx, [head], this.hub);
-    const data = {
-      tenant,
-      recipeId,
-      ...stored,
-      acceptedAt: now.toISOString(),
-      requestId: cause.requestId,
-    };
-    const { hub } = this;
-    const files = uploads.get(`${tenant}:${recipeId}`) ?? [];
-    const change: RecipeChange = {
-      topic: 'recipe.updated',
-      version: version + 1,
-      becamePermanent: false,
-      message: {
-        offset: head.lastOffset ?? 0n,
-        replayed: false,
-        traceparent: cause.traceparent,
-        data,
-        facts: factsOf(readDocument(data, hub), files, { recipeId, hub }),
-      },
-    };
-    const { sha256, temporary, lastOffset } = head;
-    const folded = {
-      changes: [change],
-      heads: [{ tenant, recipeId, sha256, temporary, lastOffset, version: version + 1, newest: change }],
-      outdated: 0,
-    };
-    writeRecipes(tx, folded, now);
-    enqueue(tx, SCHEMA, [recipeEvent(change, now)]);
-    return { change, linksQueued: await queueLinks(tx, folded, now) };
+    const again = await readAgain(tx, [head], this.hub);
+    if (again.length === 0) return { change: undefined, linksQueued: 0 };
+    const { changes, linksQueued } = await renew(tx, again, cause, now);
+    return { change: changes[0], linksQueued };
   }
 
   private published({ change, linksQueued }: Renewed): void {
