@@ -43,7 +43,7 @@ describe('the first delivery of a lane', () => {
       await execute(bench.dataSource, `UPDATE dispatcher.integration_flow SET tokens = 5`);
       return { offers: offers.map(alike), deliveries, files, rows, flows };
     };
-    await bench.say('order.submitted', order());
+    expect(await bench.say('order.submitted', order())).toBe('offered');
     const atOnce = await kept();
     bench.offersAtOnce = false;
     await bench.say('order.submitted', order());
@@ -98,7 +98,7 @@ describe('the first delivery of a lane', () => {
 describe('left to the pump is', () => {
   it('what its window has no room for, and what comes behind that', async () => {
     await bench.integration({ limits: { window: 2, perSecond: null } });
-    await bench.say('order.submitted', numbered(1), numbered(2), numbered(3));
+    expect(await bench.say('order.submitted', numbered(1), numbered(2), numbered(3))).toBe('ready');
     const offers = await bench.takeOffers();
     expect(offers.map(numberOf)).toEqual(['2001', '2002']);
     expect(await bench.pump()).toEqual([]);
@@ -156,14 +156,14 @@ describe('left to the pump is', () => {
     const [first] = await bench.takeOffers();
     await bench.report(started(first!), failed(first!, 'REJECTED'));
     await bench.takeOffers();
-    await bench.say('order.updated', order({ version: 2 }));
+    expect(await bench.say('order.updated', order({ version: 2 }))).toBe('ready');
     expect(await bench.takeOffers()).toEqual([]);
     expect(await bench.pump()).toMatchObject([{ order: { version: 2 }, earlierOfferIds: [first!.offerId] }]);
   });
 
   it('what waits for its recipe', async () => {
     await bench.integration();
-    await bench.say('order.submitted', order({ waiting: ['LATE'] }));
+    expect(await bench.say('order.submitted', order({ waiting: ['LATE'] }))).toBe('nothing');
     expect(await bench.takeOffers()).toEqual([]);
     expect(await bench.states()).toMatchObject([{ state: 'waiting', reason: 'recipe' }]);
   });

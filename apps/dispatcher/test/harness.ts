@@ -25,6 +25,7 @@ import { CancelService } from '../src/deliveries/cancel.service.js';
 import { DeliveryMetrics } from '../src/deliveries/delivery.metrics.js';
 import { DeliveryRepository } from '../src/deliveries/delivery.repository.js';
 import { EventRepository } from '../src/events/event.repository.js';
+import type { Outcome } from '../src/events/event.repository.js';
 import { orderFact, recipeFact } from '../src/events/fact.js';
 import { BREAKER } from '../src/flow/flow.js';
 import { Housekeeping } from '../src/housekeeping/housekeeping.js';
@@ -249,7 +250,7 @@ export class Bench {
   }
 
   /** Consumes events of one order topic as one chunk. */
-  async say(trigger: keyof typeof ORDER_TOPICS, ...orders: readonly OrderChangedV1[]): Promise<boolean> {
+  async say(trigger: keyof typeof ORDER_TOPICS, ...orders: readonly OrderChangedV1[]): Promise<Outcome> {
     return await this.chunk(
       trigger,
       orders.map((order) => received(ORDER_TOPICS[trigger], order, order.tenant)),
@@ -259,7 +260,7 @@ export class Bench {
   async chunk(
     trigger: keyof typeof ORDER_TOPICS,
     events: readonly ReceivedEvent<OrderChangedV1>[],
-  ): Promise<boolean> {
+  ): Promise<Outcome> {
     const first = this.offset;
     this.offset += BigInt(events.length);
     return await this.events.apply(
@@ -272,18 +273,18 @@ export class Bench {
     );
   }
 
-  async recipes(...recipes: readonly RecipeSavedV1[]): Promise<boolean> {
+  async recipes(...recipes: readonly RecipeSavedV1[]): Promise<Outcome> {
     return await this.feed('recipe.created', recipes);
   }
 
-  async updatedRecipes(...recipes: readonly RecipeSavedV1[]): Promise<boolean> {
+  async updatedRecipes(...recipes: readonly RecipeSavedV1[]): Promise<Outcome> {
     return await this.feed('recipe.updated', recipes);
   }
 
   private async feed(
     event: 'recipe.created' | 'recipe.updated',
     recipes: readonly RecipeSavedV1[],
-  ): Promise<boolean> {
+  ): Promise<Outcome> {
     const topic = event === 'recipe.updated' ? TOPIC.recipeUpdated : TOPIC.recipeCreated;
     const first = this.offset;
     this.offset += BigInt(recipes.length);

@@ -6,6 +6,8 @@ import type { OrderChangedV1, RecipeSavedV1, Trigger } from '@heddle/contracts';
 import type { BatchResult, EventBatch, ReceivedEvent } from '@heddle/messaging';
 
 import { OfferPump } from '../offers/offer.pump.js';
+import { OUTBOX } from '../tokens.js';
+import type { Outbox } from '../tokens.js';
 
 import { EventRepository } from './event.repository.js';
 import type { PlacedFact } from './event.repository.js';
@@ -17,6 +19,7 @@ export class EventConsumer {
   constructor(
     @Inject(EventRepository) private readonly events: EventRepository,
     @Inject(OfferPump) private readonly pump: OfferPump,
+    @Inject(OUTBOX) private readonly outbox: Outbox,
   ) {}
 
   @EventPattern(TOPIC.orderSubmitted)
@@ -62,7 +65,9 @@ export class EventConsumer {
   }
 
   private async apply({ chunks }: EventBatch, facts: readonly PlacedFact[]): Promise<BatchResult> {
-    if (await this.events.apply(chunks, facts)) this.pump.nudge();
+    const outcome = await this.events.apply(chunks, facts);
+    if (outcome === 'ready') this.pump.nudge();
+    else if (outcome === 'offered') this.outbox.nudge();
     return undefined;
   }
 }

@@ -69,6 +69,9 @@ interface NewRow {
 /** With its place in its topic. */
 export type PlacedFact = Fact & { readonly partition: number; readonly offset: string };
 
+/** What a batch leaves to do: offers to relay, or something that is, or may be, ready to be offered. */
+export type Outcome = 'nothing' | 'offered' | 'ready';
+
 /** Turns events about orders and recipes into deliveries. */
 @Injectable()
 export class EventRepository {
@@ -89,14 +92,12 @@ export class EventRepository {
    *
    * The first delivery of a lane is offered at once where its integration has room: most orders are sent once, and
    * are in flight with the commit that has made their delivery.
-   *
-   * @returns whether something may have become ready.
    */
-  async apply(chunks: readonly PartitionChunk[], facts: readonly PlacedFact[]): Promise<boolean> {
+  async apply(chunks: readonly PartitionChunk[], facts: readonly PlacedFact[]): Promise<Outcome> {
     return await inTransaction(this.dataSource, async (tx) => {
       const [isFresh, unseen] = await Promise.all([movePositions(tx, SCHEMA, chunks), newFacts(tx, facts)]);
       const fresh = unseen.filter(isFresh);
-      if (fresh.length === 0) return false;
+      if (fresh.length === 0) return 'nothing';
 
       const bySubject = Map.groupBy(fresh, subjectKey);
       // Sent together, answered in turn: each sees what was committed before the locks of those above it were had.
@@ -167,7 +168,9 @@ export class EventRepository {
         created.map((row) => ({ ...row, ...offered.rows.get(row.delivery_id) })),
       );
       await offered.save();
-      return changes.length > 0 || created.length > 0;
+      const isLeft = created.some((row) => row.state === 'ready' && !offered.rows.has(row.delivery_id));
+      if (isLeft || changes.length > 0) return 'ready';
+      return offered.rows.size > 0 ? 'offered' : 'nothing';
     });
   }
 }

@@ -76,6 +76,7 @@ export class OfferPump {
       }
       while (this.again && !this.stopped) {
         this.again = false;
+        if (!(await this.offers.isReady())) continue;
         const { offered, more } = await this.offers.offer();
         if (offered > 0) this.outbox.nudge();
         if (more) this.again = true;

@@ -160,6 +160,15 @@ export class OfferRepository {
     return found ?? { isDue: true, isReady: true };
   }
 
+  /** Without a lock: most of what is offered never was ready, so there is nearly always nothing for a pass to do. */
+  async isReady(): Promise<boolean> {
+    const [found] = await query<{ isReady: boolean }>(
+      this.dataSource,
+      `SELECT EXISTS (${READY_FLOWS}) AS "isReady"`,
+    );
+    return found?.isReady ?? true;
+  }
+
   /** What waited for the clock becomes ready: retries that are due, orders whose recipe did not come in time. */
   async wakeDue(): Promise<number> {
     const wake = (where: string): string =>
