@@ -52,13 +52,13 @@ describe('files behind links', () => {
 
   const linkTo = async (source: LinkedFile['source'], fields: Partial<LinkedFile> = {}): Promise<string> =>
     gateway.url +
-    (await links.pathTo({
+    links.pathTo({
       tenant: TENANT,
       name: '1022_ID_6_R_DRIVE-001_Production-Front.dst',
       mimeType: 'application/x-dst',
       source,
       ...fields,
-    }));
+    });
   const anUrl = (name: string): LinkedFile['source'] => ({ kind: 'url', url: sources.url(name) });
 
   it('stream what somebody else serves, byte for byte, as a download that no browser runs', async () => {
@@ -131,15 +131,15 @@ describe('files behind links', () => {
       ...file,
       source: { kind: 'hub' as const, path: '/internal/recipes/demo/DRIVE-001/3' },
     };
-    const good = gateway.url + (await links.pathTo(file));
+    const good = gateway.url + links.pathTo(file);
     const asked = sources.requests.length;
     const addresses = [
-      gateway.url + (await links.pathTo(file, week)),
-      gateway.url + (await links.pathTo(document, week)),
+      gateway.url + links.pathTo(file, week),
+      gateway.url + links.pathTo(document, week),
       good.replace('a.dst', 'b.dst'),
       good.replace(/.(?=\/a\.dst$)/, (last) => (last === 'A' ? 'B' : 'A')),
-      `${gateway.url}/recipe/OTHER.json${new URL(await links.pathTo(document), gateway.url).search}`,
-      `${gateway.url}${await links.pathTo(document)}&link=x`,
+      `${gateway.url}/recipe/OTHER.json${new URL(links.pathTo(document), gateway.url).search}`,
+      `${gateway.url}${links.pathTo(document)}&link=x`,
       `${gateway.url}/recipe/DRIVE-001.json?link=`,
     ];
     const details = new Set<string>();

@@ -60,6 +60,8 @@ interface Kept {
  */
 export class S3Clients implements S3ClientsOf {
   private readonly kept = new LRUCache<string, Kept>({ max: MAX_CLIENTS });
+  /** Attempts that run at one time share their settings. */
+  private readonly hashes = new WeakMap<S3Settings, string>();
 
   constructor(private readonly options: S3ClientsOptions) {}
 
@@ -71,7 +73,9 @@ export class S3Clients implements S3ClientsOf {
   }
 
   of(integrationId: string, settings: S3Settings): AwsS3Client {
-    const key = keyOf(integrationId, settings);
+    const hash = this.hashes.get(settings) ?? hashOf(settings);
+    this.hashes.set(settings, hash);
+    const key = `${integrationId}:${hash}`;
     const known = this.kept.get(key);
     if (known) return known.client;
     const { guard, connectTimeoutMs, silenceTimeoutMs, idleMs = IDLE_MS } = this.options;
@@ -305,12 +309,10 @@ function onlyWhere({ createOnly }: WriteOptions): { readonly IfNoneMatch?: '*' }
 }
 
 /** Every setting that changes the client; hashed, so that no secret stays in a key. */
-function keyOf(integrationId: string, settings: S3Settings): string {
+function hashOf(settings: S3Settings): string {
   const { prefix: _prefix, overwrite: _overwrite, ...rest } = settings;
   const parts = Object.entries(rest).sort(([left], [right]) => (left < right ? -1 : 1));
-  return createHash('sha256')
-    .update(JSON.stringify([integrationId, parts]))
-    .digest('base64');
+  return createHash('sha256').update(JSON.stringify(parts)).digest('base64');
 }
 
 function socketsOf({ sockets, freeSockets }: GuardedAgents['http']): number {

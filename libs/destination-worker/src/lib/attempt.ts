@@ -52,9 +52,14 @@ export class Attempt {
     this.controller.abort(new DestinationError('TIMEOUT', 'making the attempt: it was stopped'));
   }
 
+  /** Since the last report that Kafka acknowledged. */
+  get silentMs(): number {
+    return performance.now() - this.reportedAt;
+  }
+
   /** True while nobody else may have been offered the delivery. */
   isLeased(): boolean {
-    return performance.now() - this.reportedAt < this.leaseMs;
+    return this.silentMs < this.leaseMs;
   }
 
   assertLeased(): void {

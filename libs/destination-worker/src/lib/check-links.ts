@@ -24,5 +24,5 @@ export async function checkLinks(
       });
     }
   };
-  await Promise.all(Array.from({ length: CHECKS }, checkNext));
+  await Promise.all(Array.from({ length: Math.min(CHECKS, files.length) }, checkNext));
 }

@@ -195,7 +195,7 @@ function aWorker(options: Partial<DestinationWorkerOptions<Settings>> = {}): {
     fetch: inline,
     check: () => Promise.resolve(),
     reserveTogether: (bytes, signal) => spool.reserveTogether(bytes, signal),
-    link: async ({ name }, { deliveryId }) => `https://hub.example/${deliveryId}/${name}`,
+    link: ({ name }, { deliveryId }) => `https://hub.example/${deliveryId}/${name}`,
     logger: createLogger({ service: 'outbound-test', level: 'debug', destination: sink }),
     metrics: createMetrics('outbound-test'),
     pool: 64,
@@ -659,6 +659,65 @@ describe('an outbound worker', () => {
         receipts: [{ name: 'a.txt' }],
       }),
     );
+  });
+
+  it('opens the settings of an integration once for the attempts that run at one time, and again for later ones', async () => {
+    let opened = 0;
+    const counting: Pick<SecretSealer, 'open'> = {
+      open: (text, place) => {
+        if (place.field === 'settings') opened += 1;
+        return sealer.open(text, place);
+      },
+    };
+    const { destination, publisher, take } = aWorker({ sealer: counting });
+    const { promise: released, resolve: release } = Promise.withResolvers<undefined>();
+    destination.behave = async function* (delivery, context) {
+      await released;
+      yield* destination.takeAll(delivery, context);
+    };
+    const { sealedSettings } = anOffer();
+
+    await take(anOffer({ sealedSettings }), anOffer({ sealedSettings }));
+    await soon(() => expect(destination.seen).toHaveLength(2));
+    // The same envelope in the name of somebody else stays shut.
+    await take(anOffer({ sealedSettings, integrationId: randomUUID() }));
+    await soon(() => expect(publisher.finished()).toMatchObject({ code: 'INVALID_SETTINGS' }));
+    expect(opened).toBe(2);
+    release(undefined);
+    await soon(() => expect(publisher.phases.filter((phase) => phase === 'succeeded')).toHaveLength(2));
+
+    await take(anOffer({ sealedSettings }));
+    await soon(() => expect(publisher.phases.filter((phase) => phase === 'succeeded')).toHaveLength(3));
+    expect(opened).toBe(3);
+  });
+
+  it('reports no progress of attempts that have only just begun', async () => {
+    const { publisher, destination, take } = aWorker({ progressIntervalMs: 1_000 });
+    const old = anOffer();
+    let begun = Promise.withResolvers<undefined>();
+    destination.behave = async function* (delivery, context) {
+      if (delivery.offerId === old.offerId) yield* hang(delivery, context);
+      // Until the next one has begun: at any time there is one, and none gets old.
+      await begun.promise;
+      yield* destination.takeAll(delivery, context);
+    };
+    const progress = (): string[] =>
+      publisher.reports.filter(({ phase }) => phase === 'progress').map(({ offerId }) => offerId);
+
+    await take(old);
+    await eventually(
+      async () => {
+        const last = begun;
+        begun = Promise.withResolvers();
+        await take(anOffer());
+        last.resolve(undefined);
+        expect(progress()).not.toEqual([]);
+      },
+      { withinMs: 10_000, everyMs: 5 },
+    );
+
+    begun.resolve(undefined);
+    expect(progress()).toEqual([old.offerId]);
   });
 
   it('reports the progress of all attempts in one request, with the receipts that are new', async () => {

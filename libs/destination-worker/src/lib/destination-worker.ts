@@ -9,7 +9,7 @@ import type {
   FileFault,
 } from '@heddle/contracts';
 import { DestinationError } from '@heddle/destination-kit';
-import type { Delivery, Destination } from '@heddle/destination-kit';
+import type { Delivery, DeliveryContext, Destination } from '@heddle/destination-kit';
 import type { BatchResult, EventBatch, OutgoingEvent, PublishResult, ReceivedEvent } from '@heddle/messaging';
 import { newId, traceIdOf } from '@heddle/platform';
 import type { Logger, Metrics } from '@heddle/platform';
@@ -26,6 +26,8 @@ import { FileSet } from './file-set.js';
 import type { FetchFile } from './file-set.js';
 import type { LinkFile } from './link-file.js';
 import { openSettings } from './open-settings.js';
+import { RunningAttempts } from './running-attempts.js';
+import { SettingsInUse } from './settings-in-use.js';
 import { WorkerMetrics } from './worker-metrics.js';
 
 export interface ReportPublisher {
@@ -80,13 +82,24 @@ const INTEGRATION_SHARE = 1 / 8;
 const LEASE_CHECK_MS = 1_000;
 /** How closely the interval of progress reports is kept. */
 const PROGRESS_TICK_MS = 500;
-/** Of an offer's lease: reports are at least this frequent, so that two may be lost. */
+/** Of an offer's lease: reports are this frequent, so that one may be lost. */
 const PROGRESS_SHARE = 1 / 3;
+/** Of the interval: an attempt that was reported since then, as begun or otherwise, waits for the next time. */
+const SILENT_SHARE = 1 / 2;
 /** Longest wait for an aborted attempt to end before its place is given away. */
 const ABORT_GRACE_MS = 15_000;
 /** A finished report is worth repeating for as long as its delivery may still be open. */
 const FINISHED_REPORT_MS = 10 * 60_000;
 const RETAKE_MS = 1_000;
+/** Ends fetches that nobody waits for any more. One for all: it says nothing, and making one takes its time. */
+const ATTEMPT_ENDED = new DestinationError('TIMEOUT', 'fetching: the attempt has ended');
+/** Of a destination that fetches nothing. */
+const NO_FILES: Pick<Delivery<unknown>, 'files' | 'collect'> = {
+  files: {
+    [Symbol.asyncIterator]: () => ({ next: () => Promise.resolve({ done: true, value: undefined }) }),
+  },
+  collect: () => Promise.resolve([]),
+};
 /** Longest time for removing what earlier offers left. */
 const TIDY_MS = 30_000;
 /** Of one integration; beyond it, what was left stays. */
@@ -103,8 +116,9 @@ const MAX_WAITING_TIDIES = 100;
 export class DestinationWorker<TSettings> {
   private readonly workerId = newId();
   private readonly metrics: WorkerMetrics;
-  /** By offer: those waiting for their commit, and those under way. */
-  private readonly attempts = new Map<string, Attempt>();
+  /** Those waiting for their commit, and those under way. */
+  private readonly attempts = new RunningAttempts();
+  private readonly settings: SettingsInUse<TSettings>;
   private readonly reports = new Set<Promise<void>>();
   /** By integration: removals that wait for their turn, which comes when the one before has ended. */
   private readonly tidying = new Map<string, { waiting: number; last: Promise<void> }>();
@@ -117,6 +131,7 @@ export class DestinationWorker<TSettings> {
   private isDraining = false;
 
   constructor(private readonly options: DestinationWorkerOptions<TSettings>) {
+    this.settings = new SettingsInUse(options.sealer, options.settings);
     this.metrics = new WorkerMetrics(options.metrics, options.destination.kind, {
       pool: options.pool,
       inUse: () => this.attempts.size,
@@ -128,9 +143,10 @@ export class DestinationWorker<TSettings> {
     this.onRoom = onRoom;
     const tickMs = Math.min(this.options.progressIntervalMs, PROGRESS_TICK_MS);
     void this.every(tickMs, async () => {
-      if (performance.now() - this.progressAt < this.progressIntervalMs) return;
+      const intervalMs = this.progressIntervalMs;
+      if (performance.now() - this.progressAt < intervalMs) return;
       this.progressAt = performance.now();
-      await this.reportProgress();
+      await this.reportProgress(intervalMs);
     });
     void this.every(LEASE_CHECK_MS, () => this.checkLeases());
   }
@@ -143,13 +159,12 @@ export class DestinationWorker<TSettings> {
     let taken = 0;
     for (const event of events) {
       if (this.isDraining) break;
-      const known = this.attempts.get(event.data.offerId);
-      if (!known) {
+      if (!this.attempts.has(event.data.offerId)) {
         const attempt = new Attempt(event, Math.min(this.options.leaseMs, event.data.leaseMs ?? Infinity));
         const answer = this.admit(event);
         if (answer === 'later') break;
         if (answer === 'run') {
-          this.attempts.set(event.data.offerId, attempt);
+          this.attempts.add(attempt);
           admitted.push(attempt);
           reports.push(this.reportOf(attempt, { phase: 'started' }));
         } else {
@@ -237,7 +252,7 @@ export class DestinationWorker<TSettings> {
     this.isDraining = true;
     const giveUp = performance.now() + graceMs;
     while (this.attempts.size > 0 && performance.now() < giveUp) await delay(25);
-    for (const attempt of this.attempts.values()) attempt.abort('shutdown');
+    for (const attempt of this.attempts.all()) attempt.abort('shutdown');
     const aborted = performance.now() + 1_500;
     while (this.attempts.size > 0 && performance.now() < aborted) await delay(25);
     this.timers.abort();
@@ -256,18 +271,14 @@ export class DestinationWorker<TSettings> {
   }: ReceivedEvent<DeliveryRequestedV1>): 'run' | 'later' | 'released' | 'expired' {
     if (Date.parse(offer.notAfter) < Date.now()) return 'expired';
     if (this.attempts.size >= this.options.pool) return 'later';
-    let ofIntegration = 0;
-    for (const attempt of this.attempts.values()) {
-      if (attempt.offer.integrationId === offer.integrationId) ofIntegration += 1;
-      // The dispatcher has given up on the earlier offer; its temporary files go with the new one.
-      if (attempt.offer.deliveryId === offer.deliveryId) attempt.abort('superseded');
-    }
+    // The dispatcher has given up on the earlier offer; its temporary files go with the new one.
+    for (const earlier of this.attempts.ofDelivery(offer.deliveryId)) earlier.abort('superseded');
     const share = Math.max(1, Math.floor(this.options.pool * INTEGRATION_SHARE));
-    return ofIntegration >= share ? 'released' : 'run';
+    return this.attempts.ofIntegration(offer.integrationId) >= share ? 'released' : 'run';
   }
 
   private forget(attempt: Attempt): void {
-    this.attempts.delete(attempt.offer.offerId);
+    this.attempts.delete(attempt);
     this.offerRoom();
   }
 
@@ -328,50 +339,65 @@ export class DestinationWorker<TSettings> {
   }
 
   private async deliver(attempt: Attempt, faults: FileFault[]): Promise<void> {
+    attempt.signal.throwIfAborted();
+    await this.settings.during(attempt.offer, (settings) => this.deliverWith(settings, attempt, faults));
+  }
+
+  private async deliverWith(settings: TSettings, attempt: Attempt, faults: FileFault[]): Promise<void> {
     const { offer, signal } = attempt;
-    const { destination, sealer, settings: schema, fetch, reserveTogether: reserve, check } = this.options;
-    signal.throwIfAborted();
-    const settings = openSettings(sealer, schema, offer);
+    const { destination, fetch, reserveTogether: reserve, check } = this.options;
     const fetched = new FetchedFiles(offer.files);
     if (destination.fetches === false) {
       // Links go out whole or not at all, as files do that are fetched.
       await checkLinks(offer.files, fetched, check, signal);
-      if (fetched.faults.length > 0) {
-        faults.push(...fetched.faults);
-        return;
-      }
+      faults.push(...fetched.faults);
+      if (faults.length === 0) await this.send(attempt, fetched, this.deliveryOf(offer, settings, NO_FILES));
+      return;
     }
-    const ended = new AbortController();
-    const fetching = AbortSignal.any([signal, ended.signal]);
-    const isFed = destination.fetches !== false && destination.collects !== true;
-    const fileSet = new FileSet(offer.tenant, isFed ? offer.files : [], fetched, fetch, fetching);
-    const collection = new FileCollection(offer.tenant, offer.files, fetched, { fetch, reserve }, fetching);
+    const fetching = new AbortController();
+    const stop = (): void => fetching.abort(signal.reason);
+    signal.addEventListener('abort', stop, { once: true });
+    const isFed = destination.collects !== true;
+    const fileSet = new FileSet(offer.tenant, isFed ? offer.files : [], fetched, fetch, fetching.signal);
+    const collection = new FileCollection(
+      offer.tenant,
+      offer.files,
+      fetched,
+      { fetch, reserve },
+      fetching.signal,
+    );
     try {
       const delivery = this.deliveryOf(offer, settings, {
         files: fileSet.files,
         collect: (maxBytes) => collection.collect(maxBytes),
       });
-      for await (const receipt of destination.deliver(delivery, {
-        signal,
-        assertLeased: () => attempt.assertLeased(),
-        begin: ({ name, sha256 }) => this.record(attempt, { begun: [{ name, sha256 }] }),
-        note: (notes) => this.record(attempt, { notes }),
-        noteAtEnd: (notes) => {
-          attempt.notes = { ...attempt.notes, ...notes };
-        },
-      })) {
-        attempt.receipts.push(receipt);
-        attempt.unreported.push(receipt);
-        await fetched.delivered(receipt.name);
-      }
+      await this.send(attempt, fetched, delivery);
     } finally {
       // A destination's own error must not show as a fault of files that were still on their way.
       faults.push(...fetched.faults);
-      ended.abort();
+      fetching.abort(ATTEMPT_ENDED);
+      signal.removeEventListener('abort', stop);
       await Promise.all([fileSet.close(), collection.close()]);
       attempt.isHubAway = fetched.isHubAway;
       await fetched.dispose();
       collection.giveBack();
+    }
+  }
+
+  private async send(attempt: Attempt, fetched: FetchedFiles, delivery: Delivery<TSettings>): Promise<void> {
+    const context: DeliveryContext = {
+      signal: attempt.signal,
+      assertLeased: () => attempt.assertLeased(),
+      begin: ({ name, sha256 }) => this.record(attempt, { begun: [{ name, sha256 }] }),
+      note: (notes) => this.record(attempt, { notes }),
+      noteAtEnd: (notes) => {
+        attempt.notes = { ...attempt.notes, ...notes };
+      },
+    };
+    for await (const receipt of this.options.destination.deliver(delivery, context)) {
+      attempt.receipts.push(receipt);
+      attempt.unreported.push(receipt);
+      await fetched.delivered(receipt.name);
     }
   }
 
@@ -400,10 +426,10 @@ export class DestinationWorker<TSettings> {
       offered: offer.files.map(({ name, kind, mimeType }) => ({ name, kind, mimeType })),
       files,
       collect,
-      linkTo: async (name, access) => {
+      linkTo: (name, access) => {
         const file = offer.files.find((offered) => offered.name === name);
-        if (!file) throw new DestinationError('UNKNOWN', 'linking to a file: it was not offered');
-        return await this.options.link(file, offer, access);
+        if (file) return Promise.resolve(this.options.link(file, offer, access));
+        return Promise.reject(new DestinationError('UNKNOWN', 'linking to a file: it was not offered'));
       },
     };
   }
@@ -436,13 +462,18 @@ export class DestinationWorker<TSettings> {
 
   private get progressIntervalMs(): number {
     let intervalMs = this.options.progressIntervalMs;
-    for (const { offer } of this.attempts.values())
+    for (const { offer } of this.attempts.all())
       intervalMs = Math.min(intervalMs, (offer.leaseMs ?? Infinity) * PROGRESS_SHARE);
     return intervalMs;
   }
 
-  private async reportProgress(): Promise<void> {
-    const running = [...this.attempts.values()].filter(({ startedAt }) => startedAt !== undefined);
+  /** Of those that nothing was heard of for a while: most end before there is a progress to report. */
+  private async reportProgress(intervalMs: number): Promise<void> {
+    const running = [...this.attempts.all()].filter(
+      (attempt) =>
+        attempt.startedAt !== undefined &&
+        (attempt.unreported.length > 0 || attempt.silentMs >= intervalMs * SILENT_SHARE),
+    );
     if (running.length > 0) {
       const sentAt = performance.now();
       const carried = running.map(({ unreported }) => unreported.length);
@@ -463,7 +494,7 @@ export class DestinationWorker<TSettings> {
   }
 
   private checkLeases(): void {
-    for (const attempt of this.attempts.values()) if (!attempt.isLeased()) attempt.abort('lease');
+    for (const attempt of this.attempts.all()) if (!attempt.isLeased()) attempt.abort('lease');
   }
 
   private async reportFinished(attempt: Attempt, report: Report & { phase: 'finished' }): Promise<void> {

@@ -8,15 +8,15 @@ export type LinkFile = (
   file: OfferedFile,
   delivery: { readonly tenant: string; readonly deliveryId: string },
   access?: LinkAccess,
-) => Promise<string>;
+) => string;
 
 /** @param publicUrl of the hub, without a slash at its end. */
 export function linkFile(links: FileLinks, publicUrl: string): LinkFile {
-  return async ({ name, mimeType, source }, { tenant, deliveryId }, access = 'signed') => {
+  return ({ name, mimeType, source }, { tenant, deliveryId }, access = 'signed') => {
     const own = access === 'public' ? recipePathOf(source) : undefined;
     if (own !== undefined) return publicUrl + own;
     const isLong = source.kind === 'inline' && source.text.length > MAX_LINKED_CHARACTERS;
     const linked: LinkedSource = isLong ? { kind: 'delivery', deliveryId } : source;
-    return publicUrl + (await links.pathTo({ tenant, name, mimeType, source: linked }));
+    return publicUrl + links.pathTo({ tenant, name, mimeType, source: linked });
   };
 }

@@ -4,6 +4,13 @@ import { SecretError, isSealed } from '@heddle/secrets';
 import type { SecretSealer } from '@heddle/secrets';
 import { z } from 'zod';
 
+/** What of an offer is needed to open its settings. */
+export interface SealedOffer {
+  readonly tenant: string;
+  readonly integrationId: string;
+  readonly sealedSettings: string;
+}
+
 const Members = z.record(z.string(), z.unknown());
 
 /**
@@ -15,7 +22,7 @@ const Members = z.record(z.string(), z.unknown());
 export function openSettings<TSettings>(
   sealer: Pick<SecretSealer, 'open'>,
   schema: z.ZodType<TSettings>,
-  offer: { readonly tenant: string; readonly integrationId: string; readonly sealedSettings: string },
+  offer: SealedOffer,
 ): TSettings {
   const { tenant, integrationId, sealedSettings } = offer;
   try {

@@ -1,7 +1,7 @@
-import { hkdfSync } from 'node:crypto';
+import { createCipheriv, hkdfSync, randomBytes } from 'node:crypto';
 
 import { FileName, FileSource, Tenant } from '@heddle/contracts';
-import { EncryptJWT, errors, jwtDecrypt } from 'jose';
+import { errors, jwtDecrypt } from 'jose';
 import { z } from 'zod';
 
 import type { Keyring } from './keyring.js';
@@ -9,6 +9,7 @@ import type { Keyring } from './keyring.js';
 const ISSUER = 'heddle';
 const AUDIENCE = 'files';
 const CIPHER = 'A256GCM';
+const IV_BYTES = 12;
 /** A week. Source: wire/zapier.md. */
 const LIFETIME_MS = 7 * 24 * 3_600_000;
 /** Between the clocks of two machines. */
@@ -58,18 +59,19 @@ export class FileLinks {
   }
 
   /** Path and query of the file's address, from the root of the hub. */
-  async pathTo(file: LinkedFile, now = new Date()): Promise<string> {
+  pathTo(file: LinkedFile, now = new Date()): string {
     const { tenant, name, mimeType, source } = file;
-    const key = this.keys.get(this.newest);
-    if (key === undefined) throw new TypeError('the newest key is missing');
-    const token = await new EncryptJWT({ tenant, name, mimeType, source })
-      .setProtectedHeader({ alg: 'dir', enc: CIPHER, kid: this.newest })
-      .setIssuer(ISSUER)
-      .setAudience(AUDIENCE)
-      .setIssuedAt(now)
-      .setExpirationTime(new Date(now.getTime() + LIFETIME_MS))
-      .encrypt(key);
-    return addressOf(file, token);
+    const claims = {
+      tenant,
+      name,
+      mimeType,
+      source,
+      iss: ISSUER,
+      aud: AUDIENCE,
+      iat: Math.floor(now.getTime() / 1_000),
+      exp: Math.floor((now.getTime() + LIFETIME_MS) / 1_000),
+    };
+    return addressOf(file, this.sealed(JSON.stringify(claims)));
   }
 
   /**
@@ -98,6 +100,24 @@ export class FileLinks {
     // A link that says one name and serves another file would be a lie about what it is.
     if (addressOf(file, token) !== path) throw new FileLinkError('opening a link: it is of another file');
     return file;
+  }
+
+  /**
+   * A JWE in its compact form, the key used as it is. The library makes the same, but imports the key for each and
+   * encrypts on another thread: a fifth of what a worker spends on the call of a hook.
+   *
+   * Sources: RFC 7516, 7.1; RFC 7518, 4.5 and 5.3.
+   */
+  private sealed(text: string): string {
+    const header = Buffer.from(JSON.stringify({ alg: 'dir', enc: CIPHER, kid: this.newest })).toString(
+      'base64url',
+    );
+    const iv = randomBytes(IV_BYTES);
+    const cipher = createCipheriv('aes-256-gcm', this.keyNamed(this.newest), iv);
+    cipher.setAAD(Buffer.from(header));
+    const sealed = Buffer.concat([cipher.update(text, 'utf8'), cipher.final()]);
+    const parts = [iv, sealed, cipher.getAuthTag()].map((part) => part.toString('base64url'));
+    return [header, '', ...parts].join('.');
   }
 
   private keyNamed(kid: string | undefined): Uint8Array {
