@@ -1,6 +1,6 @@
 export { connectStrategy } from './lib/connect-strategy.js';
 export { etagOfText, isUnchanged } from './lib/etag.js';
-export { faultsOf, jsonPointer, parseInput } from './lib/faults.js';
+export { faultsOf, jsonPointer, parseInput, parseQuery } from './lib/faults.js';
 export { Health } from './lib/health.js';
 export type { HealthCheck, HealthReport } from './lib/health.js';
 export { newId } from './lib/identifiers.js';

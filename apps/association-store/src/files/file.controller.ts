@@ -18,7 +18,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Caller, RequirePermission, ServiceTokenGuard } from '@heddle/access';
 import { RecipeId, Sha256, UploadName, UploadQuery } from '@heddle/contracts';
 import { DatabaseProblemFilter } from '@heddle/persistence';
-import { ProblemError, isUnchanged, parseInput } from '@heddle/platform';
+import { ProblemError, isUnchanged, parseInput, parseQuery } from '@heddle/platform';
 
 import type { RecipeName } from '../orders/order.repository.js';
 
@@ -51,7 +51,7 @@ export class FileController {
       tenant,
       recipeId: parseInput(RecipeId, recipeId),
       name: parseInput(UploadName, name),
-      kind: parseInput(UploadQuery, query, '?').kind,
+      kind: parseQuery(UploadQuery, query).kind,
       mimeType: mimeTypeOf(headers['content-type']),
       digest: digestOf(headers['content-digest']),
       length: headers['content-length'] === undefined ? undefined : Number(headers['content-length']),

@@ -7,7 +7,7 @@ import { Caller, RequirePermission, ServiceTokenGuard } from '@heddle/access';
 import { ChosenOrdersQuery, StoredOrdersQuery } from '@heddle/contracts';
 import type { OrderView, OrderWithVersions } from '@heddle/contracts';
 import { DatabaseProblemFilter } from '@heddle/persistence';
-import { ProblemError, isUnchanged, parseInput } from '@heddle/platform';
+import { ProblemError, isUnchanged, parseQuery } from '@heddle/platform';
 
 import { chosenOrders, findOrder, listOrders } from './order.queries.js';
 
@@ -23,7 +23,7 @@ export class OrderController {
     @Caller() { tenant, channel }: Caller,
     @Query() query: unknown,
   ): Promise<{ items: OrderView[]; nextCursor: string | null }> {
-    return await listOrders(this.dataSource, { tenant, channel }, parseInput(StoredOrdersQuery, query, '?'));
+    return await listOrders(this.dataSource, { tenant, channel }, parseQuery(StoredOrdersQuery, query));
   }
 
   @Get(':orderUid')
@@ -58,7 +58,7 @@ export class ChosenOrderController {
     @Caller() { tenant, channel }: Caller,
     @Query() query: unknown,
   ): Promise<{ items: OrderView[] }> {
-    const asked = parseInput(ChosenOrdersQuery, query, '?');
+    const asked = parseQuery(ChosenOrdersQuery, query);
     return { items: await chosenOrders(this.dataSource, { tenant, channel }, asked) };
   }
 }

@@ -6,7 +6,7 @@ import { Caller, RequirePermission, ServiceTokenGuard } from '@heddle/access';
 import { RecipeId, RecipesQuery, TicketQuery } from '@heddle/contracts';
 import type { PreviewPlace, PreviewType, RecipeView, TicketPaper } from '@heddle/contracts';
 import { DatabaseProblemFilter } from '@heddle/persistence';
-import { ProblemError, isUnchanged, parseInput } from '@heddle/platform';
+import { ProblemError, isUnchanged, parseQuery } from '@heddle/platform';
 
 import type { Hub } from '../hub.js';
 import { sendTicket } from '../tickets/ticket.controller.js';
@@ -40,7 +40,7 @@ export class RecipeController {
     @Caller() { tenant, channel }: Caller,
     @Query() query: unknown,
   ): Promise<{ items: RecipeView[]; nextCursor: string | null }> {
-    const asked = parseInput(RecipesQuery, query, '?');
+    const asked = parseQuery(RecipesQuery, query);
     return await listRecipes(this.dataSource, { tenant, channel }, asked, this.hub);
   }
 
@@ -54,7 +54,7 @@ export class RecipeController {
     @Res() reply: FastifyReply,
   ): Promise<void> {
     if (file.endsWith('.pdf')) {
-      const { paper = this.paper } = parseInput(PaperQuery, query, '?');
+      const { paper = this.paper } = parseQuery(PaperQuery, query);
       const recipeId = file.slice(0, -'.pdf'.length);
       await sendTicket(this.tickets, { tenant, recipeId, order: null, paper }, ifNoneMatch, reply);
       return;

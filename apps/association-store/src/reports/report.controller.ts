@@ -5,7 +5,7 @@ import { Caller, RequirePermission, ServiceTokenGuard } from '@heddle/access';
 import { ConversionsQuery } from '@heddle/contracts';
 import type { ConversionsReport } from '@heddle/contracts';
 import { DatabaseProblemFilter } from '@heddle/persistence';
-import { parseInput } from '@heddle/platform';
+import { parseQuery } from '@heddle/platform';
 
 import { countConversions } from './conversions.js';
 
@@ -21,7 +21,7 @@ export class ReportController {
     @Caller() { tenant, channel }: Caller,
     @Query() query: unknown,
   ): Promise<ConversionsReport> {
-    const asked = parseInput(ConversionsQuery, query, '?');
+    const asked = parseQuery(ConversionsQuery, query);
     return await countConversions(this.dataSource, { tenant, channel }, asked, new Date());
   }
 }

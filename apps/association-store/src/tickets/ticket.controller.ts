@@ -5,7 +5,7 @@ import { Caller, RequirePermission, ServiceTokenGuard } from '@heddle/access';
 import { RecipeId, TicketQuery } from '@heddle/contracts';
 import type { TicketPaper } from '@heddle/contracts';
 import { DatabaseProblemFilter } from '@heddle/persistence';
-import { ProblemError, isUnchanged, parseInput } from '@heddle/platform';
+import { ProblemError, isUnchanged, parseQuery } from '@heddle/platform';
 
 import { TICKET_PAPER } from '../tokens.js';
 
@@ -37,7 +37,7 @@ export class TicketController {
   ): Promise<void> {
     const version = /^([1-9][0-9]{0,8})\.pdf$/.exec(file)?.[1];
     if (caller.tenant !== tenant || version === undefined) throw new ProblemError(404, NOT_FOUND);
-    const { orderNumber, orderId, quantity, item, moreItems, paper } = parseInput(TicketQuery, query, '?');
+    const { orderNumber, orderId, quantity, item, moreItems, paper } = parseQuery(TicketQuery, query);
     const order =
       orderNumber === undefined
         ? null

@@ -5,8 +5,8 @@ import { AuditQuery } from '@heddle/contracts';
 import type { AuditEntry } from '@heddle/contracts';
 import { DatabaseProblemFilter, listAudit } from '@heddle/persistence';
 import type { DataSource } from '@heddle/persistence';
+import { parseQuery } from '@heddle/platform';
 
-import { parseQuery } from '../http/input.js';
 import { SCHEMA } from '../schema/schema.js';
 import { DATA_SOURCE } from '../tokens.js';
 

@@ -18,9 +18,7 @@ import { Caller, RequirePermission, ServiceTokenGuard } from '@heddle/access';
 import { DeliveredOrdersQuery, DeliveriesQuery } from '@heddle/contracts';
 import type { DeliveredOrders, DeliveryDetails, DeliverySummary } from '@heddle/contracts';
 import { DatabaseProblemFilter } from '@heddle/persistence';
-import { ProblemError, etagOfText, isUnchanged } from '@heddle/platform';
-
-import { parseQuery } from '../http/input.js';
+import { ProblemError, etagOfText, isUnchanged, parseQuery } from '@heddle/platform';
 
 import { CancelService } from './cancel.service.js';
 import { DeliveryRepository } from './delivery.repository.js';

@@ -1,24 +1,10 @@
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { z } from 'zod';
 
-import { ProblemError, faultsOf } from '@heddle/platform';
+import { ProblemError } from '@heddle/platform';
 
 /** Of the header with this name. */
 export const IdempotencyKey = z.string().min(1).max(128).optional();
-
-/**
- * Parses the parameters of a query.
- *
- * @throws {ProblemError} 400 with every fault, each named after its parameter.
- */
-export function parseQuery<T extends z.ZodType>(schema: T, query: unknown): z.output<T> {
-  const parsed = schema.safeParse(query, { reportInput: true });
-  if (parsed.success) return parsed.data;
-  const errors = faultsOf(parsed.error).map((fault) => ({ ...fault, pointer: `?${fault.pointer.slice(1)}` }));
-  throw new ProblemError(400, errors.length === 1 ? '1 fault' : `${String(errors.length)} faults`, {
-    errors,
-  });
-}
 
 /** JSON as PostgreSQL can keep it, also under the media type of merge patches. An empty body is no body. */
 export function acceptJson(app: NestFastifyApplication): void {

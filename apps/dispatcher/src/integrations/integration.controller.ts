@@ -28,9 +28,9 @@ import {
 } from '@heddle/contracts';
 import type { IntegrationTest, IntegrationVersionView, IntegrationView } from '@heddle/contracts';
 import { DatabaseProblemFilter } from '@heddle/persistence';
-import { ProblemError, parseInput } from '@heddle/platform';
+import { ProblemError, parseInput, parseQuery } from '@heddle/platform';
 
-import { IdempotencyKey, parseQuery } from '../http/input.js';
+import { IdempotencyKey } from '../http/input.js';
 import { TestService } from '../tests/test.service.js';
 
 import { IntegrationService } from './integration.service.js';

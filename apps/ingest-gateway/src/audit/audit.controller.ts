@@ -5,7 +5,7 @@ import { ACCESS_SCHEMA } from '@heddle/access';
 import { AuditPage, AuditQuery } from '@heddle/contracts';
 import { DatabaseProblemFilter, listAudit } from '@heddle/persistence';
 import type { DataSource } from '@heddle/persistence';
-import { ProblemError, parseInput } from '@heddle/platform';
+import { ProblemError, parseQuery } from '@heddle/platform';
 
 import { DATA_SOURCE } from '../database.js';
 import { callerOf } from '../http/gateway-request.js';
@@ -29,7 +29,7 @@ export class AuditController {
   @Get()
   async list(@Req() request: GatewayRequest): Promise<z.output<typeof AuditPage>> {
     const { tenant } = callerOf(request);
-    const { limit, cursor } = parseInput(AuditQuery, queryOf(request), '?');
+    const { limit, cursor } = parseQuery(AuditQuery, queryOf(request));
     const page = await mergedAudit([this.ofKeys(tenant), this.ofDispatcher(request)], {
       limit,
       cursor,

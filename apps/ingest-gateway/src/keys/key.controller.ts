@@ -17,7 +17,7 @@ import { KeyCreate, KeysQuery } from '@heddle/contracts';
 import type { KeyCreated, KeyPage, KeyView } from '@heddle/contracts';
 import { DatabaseProblemFilter, IdempotencyKeys } from '@heddle/persistence';
 import type { DataSource } from '@heddle/persistence';
-import { ProblemError, parseInput } from '@heddle/platform';
+import { ProblemError, parseQuery } from '@heddle/platform';
 import { SecretSealer } from '@heddle/secrets';
 
 import { DATA_SOURCE } from '../database.js';
@@ -79,7 +79,7 @@ export class KeyController {
   @Get()
   async list(@Req() request: GatewayRequest): Promise<z.output<typeof KeyPage>> {
     const { tenant, channel } = callerOf(request);
-    const { limit, cursor } = parseInput(KeysQuery, queryOf(request), '?');
+    const { limit, cursor } = parseQuery(KeysQuery, queryOf(request));
     const page = await listApiKeys(this.dataSource, { tenant, channel, limit, cursor });
     return { items: page.items.map(viewOf), nextCursor: page.nextCursor };
   }

@@ -11,7 +11,7 @@ import {
 } from '@heddle/contracts';
 import type { OrderView } from '@heddle/contracts';
 import { decodeCursor, encodeCursor } from '@heddle/persistence';
-import { ProblemError, parseInput } from '@heddle/platform';
+import { ProblemError, parseQuery } from '@heddle/platform';
 
 import { callerOf } from '../http/gateway-request.js';
 import type { GatewayRequest } from '../http/gateway-request.js';
@@ -53,7 +53,7 @@ async function ordersByDelivery(
   query: Readonly<Record<string, unknown>>,
   asker: Asker,
 ): Promise<{ items: OrderView[]; nextCursor: string | null }> {
-  const { limit, cursor, deliveryState, ...filters } = parseInput(OrdersQuery, query, '?');
+  const { limit, cursor, deliveryState, ...filters } = parseQuery(OrdersQuery, query);
   const { tenant, channel } = asker.caller;
   const bound = { list: 'orders by delivery', tenant, channel, deliveryState, filters };
   let before = cursor === undefined ? undefined : decodeCursor(cursor, bound, Position)[0];

@@ -1,8 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 
-import { AssociationsRequest } from '@heddle/contracts';
+import { AssociationsRequest, DeliveriesQuery } from '@heddle/contracts';
 
-import { parseInput } from './faults.js';
+import { parseInput, parseQuery } from './faults.js';
 import type { ProblemError } from './problem.js';
 
 function faults(input: unknown): unknown {
@@ -50,5 +50,20 @@ describe('the faults of a request', () => {
         { ...GOOD, recipeId: link, orderNumber: 1001, orderId: '', email: 'x' },
       ]),
     ).toEqual([{ ...GOOD, recipeId: '2-aB3dE6gH9jK2mN5p', orderNumber: '1001', orderId: undefined }]);
+  });
+
+  it('of a query are named after its parameters', () => {
+    const refused = (query: object): unknown => {
+      try {
+        return parseQuery(DeliveriesQuery, query);
+      } catch (error) {
+        return (error as ProblemError).options.errors;
+      }
+    };
+    expect(refused({ limit: '0', state: 'odd', unheard: '1' })).toMatchObject([
+      { pointer: '?limit', code: 'range' },
+      { pointer: '?state', code: 'pattern' },
+      { pointer: '?', code: 'unknown' },
+    ]);
   });
 });

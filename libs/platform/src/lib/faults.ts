@@ -66,9 +66,28 @@ function lastOf(path: readonly PropertyKey[]): string {
  * @throws {ProblemError} 400 with every fault.
  */
 export function parseInput<T extends z.ZodType>(schema: T, input: unknown, prefix = ''): z.output<T> {
-  const parsed = schema.safeParse(input, { reportInput: true });
-  if (parsed.success) return parsed.data;
-  const errors = faultsOf(parsed.error, prefix);
+  return parsed(schema, input, (error) => faultsOf(error, prefix));
+}
+
+/**
+ * Parses the parameters of a query.
+ *
+ * @throws {ProblemError} 400 with every fault, each named after its parameter: `?limit`.
+ */
+export function parseQuery<T extends z.ZodType>(schema: T, query: unknown): z.output<T> {
+  return parsed(schema, query, (error) =>
+    faultsOf(error).map((fault) => ({ ...fault, pointer: `?${fault.pointer.slice(1)}` })),
+  );
+}
+
+function parsed<T extends z.ZodType>(
+  schema: T,
+  input: unknown,
+  faults: (error: z.ZodError) => readonly Fault[],
+): z.output<T> {
+  const result = schema.safeParse(input, { reportInput: true });
+  if (result.success) return result.data;
+  const errors = faults(result.error);
   throw new ProblemError(400, errors.length === 1 ? '1 fault' : `${String(errors.length)} faults`, {
     errors,
   });
