@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 
 import {
   BlobServiceClient,
@@ -11,7 +10,7 @@ import {
 } from '@azure/storage-blob';
 import type { ContainerClient } from '@azure/storage-blob';
 
-import { Child } from './child.js';
+import { ChildServer } from './child-server.js';
 import { freePort } from './free-port.js';
 import { PID_FILE, temporaryFolder } from './temp-folder.js';
 import { workspaceRoot } from './workspace.js';
@@ -51,17 +50,17 @@ export async function startAzurite(options: AzuriteOptions = {}): Promise<Azurit
   return server;
 }
 
-export class Azurite {
+export class Azurite extends ChildServer {
   readonly account = ACCOUNT;
   readonly logFile: string;
   private readonly credential: StorageSharedKeyCredential;
-  private child: Child | undefined;
 
   constructor(
     readonly directory: string,
     readonly port: number,
     private readonly isTemporary: boolean,
   ) {
+    super();
     this.logFile = join(directory, 'azurite.log');
     this.credential = new StorageSharedKeyCredential(ACCOUNT, accountKeyOf(directory));
   }
@@ -72,31 +71,27 @@ export class Azurite {
   }
 
   async start(): Promise<void> {
-    if (this.child?.isRunning === true) return;
-    const child = await Child.spawn({
-      name: 'Azurite',
-      command: process.execPath,
-      args: [
-        join(workspaceRoot(), 'node_modules', 'azurite', 'dist', 'src', 'blob', 'main.js'),
-        ...['--blobHost', '127.0.0.1', '--blobPort', String(this.port), '--location', this.directory],
-        // It knows fewer versions of the interface than the client speaks; what the tests lean on, they ask it for.
-        ...['--silent', '--disableTelemetry', '--skipApiVersionCheck'],
-      ],
-      cwd: this.directory,
-      env: {
-        PATH: process.env['PATH'],
-        AZURITE_ACCOUNTS: `${ACCOUNT}:${accountKeyOf(this.directory)}`,
+    if (this.isRunning) return;
+    await this.launch(
+      {
+        name: `Azurite on port ${String(this.port)}`,
+        command: process.execPath,
+        args: [
+          join(workspaceRoot(), 'node_modules', 'azurite', 'dist', 'src', 'blob', 'main.js'),
+          ...['--blobHost', '127.0.0.1', '--blobPort', String(this.port), '--location', this.directory],
+          // It knows fewer versions of the interface than the client speaks; what the tests lean on, they ask it for.
+          ...['--silent', '--disableTelemetry', '--skipApiVersionCheck'],
+        ],
+        cwd: this.directory,
+        env: {
+          PATH: process.env['PATH'],
+          AZURITE_ACCOUNTS: `${ACCOUNT}:${accountKeyOf(this.directory)}`,
+        },
+        logFile: this.logFile,
+        pidFile: join(this.directory, PID_FILE),
       },
-      logFile: this.logFile,
-      pidFile: join(this.directory, PID_FILE),
-    });
-    this.child = child;
-    const deadline = performance.now() + READY_MS;
-    while (!(await this.answers())) {
-      if (!child.isRunning || performance.now() > deadline)
-        throw new Error(`starting Azurite on port ${String(this.port)}; its log:\n${child.logTail()}`);
-      await delay(25);
-    }
+      { answers: () => this.answers(), withinMs: READY_MS, everyMs: 25 },
+    );
   }
 
   /** With every right: for preparing and for looking, not for a destination. */
@@ -145,22 +140,13 @@ export class Azurite {
   }
 
   /** SIGKILL. What it acknowledged in the last seconds may be gone: it writes its index every five. */
-  async kill(): Promise<void> {
-    await this.child?.kill();
-  }
-
-  /** SIGSTOP. */
-  pause(): void {
-    this.child?.pause();
-  }
-
-  resume(): void {
-    this.child?.resume();
+  override async kill(): Promise<void> {
+    await super.kill();
   }
 
   /** Everything that was acknowledged is there at the next start. */
   async stop(): Promise<void> {
-    await this.child?.end('SIGTERM', STOP_MS);
+    await this.end(STOP_MS);
   }
 
   async close(): Promise<void> {
@@ -173,13 +159,9 @@ export class Azurite {
   }
 
   private async answers(): Promise<boolean> {
-    try {
-      // Without credentials: any answer will do.
-      await fetch(this.endpoint, { signal: AbortSignal.timeout(1_000) });
-      return true;
-    } catch {
-      return false;
-    }
+    // Without credentials: any answer will do.
+    await fetch(this.endpoint, { signal: AbortSignal.timeout(1_000) });
+    return true;
   }
 }
 

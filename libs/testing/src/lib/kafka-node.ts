@@ -1,11 +1,9 @@
 import { execFile } from 'node:child_process';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 
-import { Child, logTail } from './child.js';
-import type { ChildExit } from './child.js';
+import { ChildServer } from './child-server.js';
 import type { JavaLibraries } from './java-libraries.js';
 import { aliveBrokers } from './kafka-probe.js';
 import { kafkaProperties } from './kafka-properties.js';
@@ -27,30 +25,16 @@ export interface KafkaNodeOptions {
 }
 
 /** One broker of a cluster. Its data outlives the process: `kill()` and `start()` is a crash and a recovery. */
-export class KafkaNode {
+export class KafkaNode extends ChildServer {
   readonly id: number;
   readonly port: number;
   readonly logFile: string;
-  private child: Child | undefined;
-  private readonly listeners: ((exit: ChildExit) => void)[] = [];
 
   constructor(private readonly options: KafkaNodeOptions) {
+    super();
     this.id = options.address.id;
     this.port = options.address.port;
     this.logFile = join(options.folder, 'kafka.log');
-  }
-
-  get isRunning(): boolean {
-    return this.child?.isRunning ?? false;
-  }
-
-  get pid(): number | undefined {
-    return this.child?.pid;
-  }
-
-  /** Called at every end of the process, a wanted one included. */
-  onExit(listener: (exit: ChildExit) => void): void {
-    this.listeners.push(listener);
   }
 
   /** Resolves when `withBrokers` brokers of the cluster, this one among them, answer. */
@@ -60,49 +44,34 @@ export class KafkaNode {
     const config = this.writeConfig();
     const classPath = join(libraries.libs, '*');
     await this.format(config, classPath);
-    this.child = await Child.spawn({
-      name: this.name,
-      command: libraries.java,
-      args: [
-        ...javaFlags,
-        '-Dlog4j2.level=WARN',
-        '-Djava.awt.headless=true',
-        '-cp',
-        classPath,
-        'kafka.Kafka',
-        config,
-      ],
-      cwd: folder,
-      logFile: this.logFile,
-      pidFile: join(folder, PID_FILE),
-    });
-    this.child.onExit((exit) => {
-      for (const listener of this.listeners) listener(exit);
-    });
-    await this.untilReady(this.child, withBrokers);
-  }
-
-  /** SIGKILL. */
-  async kill(): Promise<void> {
-    await this.child?.kill();
-  }
-
-  /** SIGSTOP: it keeps its connections and answers nobody. */
-  pause(): void {
-    this.child?.pause();
-  }
-
-  resume(): void {
-    this.child?.resume();
+    await this.launch(
+      {
+        name: this.name,
+        command: libraries.java,
+        args: [
+          ...javaFlags,
+          '-Dlog4j2.level=WARN',
+          '-Djava.awt.headless=true',
+          '-cp',
+          classPath,
+          'kafka.Kafka',
+          config,
+        ],
+        cwd: folder,
+        logFile: this.logFile,
+        pidFile: join(folder, PID_FILE),
+      },
+      { answers: () => this.isAmong(withBrokers), withinMs: READY_MS, everyMs: 100 },
+    );
   }
 
   /** An orderly end; a broker that cannot reach its controllers any more is killed after ten seconds. */
   async stop(): Promise<void> {
-    await this.child?.end('SIGTERM', GRACE_MS);
+    await this.end(GRACE_MS);
   }
 
   private get name(): string {
-    return `Kafka broker ${this.id}`;
+    return `Kafka broker ${this.id} on port ${this.port}`;
   }
 
   private writeConfig(): string {
@@ -133,19 +102,8 @@ export class KafkaNode {
     }
   }
 
-  private async untilReady(child: Child, withBrokers: number): Promise<void> {
-    const deadline = performance.now() + READY_MS;
-    for (;;) {
-      if (!child.isRunning) throw this.failure('it ended at once');
-      const alive = await aliveBrokers(this.port, 2_000).catch((): readonly number[] => []);
-      if (alive.includes(this.id) && alive.length >= withBrokers) return;
-      if (performance.now() > deadline)
-        throw this.failure(`no answer on port ${this.port} after ${READY_MS / 1000} s`);
-      await delay(100);
-    }
-  }
-
-  private failure(what: string): Error {
-    return new Error(`starting ${this.name}: ${what}; the end of ${this.logFile}:\n${logTail(this.logFile)}`);
+  private async isAmong(withBrokers: number): Promise<boolean> {
+    const alive = await aliveBrokers(this.port, 2_000);
+    return alive.includes(this.id) && alive.length >= withBrokers;
   }
 }

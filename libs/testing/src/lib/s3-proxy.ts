@@ -1,9 +1,7 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 
-import { Child } from './child.js';
-import type { ChildExit } from './child.js';
+import { ChildServer } from './child-server.js';
 import { freePort } from './free-port.js';
 import { javaLibraries } from './java-libraries.js';
 import type { JavaLibraries } from './java-libraries.js';
@@ -40,7 +38,7 @@ export async function startS3Proxy(options: S3ProxyOptions = {}): Promise<S3Prox
   return server;
 }
 
-export class S3Proxy {
+export class S3Proxy extends ChildServer {
   readonly host = '127.0.0.1';
   readonly region = 'us-east-1';
   readonly endpoint: string;
@@ -48,8 +46,6 @@ export class S3Proxy {
   readonly secretKey: string;
   readonly directory: string;
   readonly logFile: string;
-  private child: Child | undefined;
-  private readonly listeners: ((exit: ChildExit) => void)[] = [];
 
   constructor(
     private readonly libraries: JavaLibraries,
@@ -57,6 +53,7 @@ export class S3Proxy {
     readonly port: number,
     { directory, accessKey, secretKey }: S3ProxyOptions,
   ) {
+    super();
     this.endpoint = `http://${this.host}:${String(port)}`;
     this.accessKey = accessKey ?? 'access-key-of-s3proxy';
     this.secretKey = secretKey ?? 'secret-key-of-s3proxy';
@@ -67,80 +64,46 @@ export class S3Proxy {
     writeFileSync(join(folder, 'logback.xml'), LOGBACK);
   }
 
-  get pid(): number | undefined {
-    return this.child?.pid;
-  }
-
-  /** Called at every end of the process, a wanted one included. */
-  onExit(listener: (exit: ChildExit) => void): void {
-    this.listeners.push(listener);
-  }
-
   async start(): Promise<void> {
-    if (this.child?.isRunning === true) return;
+    if (this.isRunning) return;
     const { java, libs } = this.libraries;
-    const child = await Child.spawn({
-      name: 's3proxy',
-      command: java,
-      args: [
-        '-Xmx128m',
-        '-XX:+UseSerialGC',
-        '-XX:TieredStopAtLevel=1',
-        '-Xshare:auto',
-        `-Dlogback.configurationFile=${join(this.folder, 'logback.xml')}`,
-        '-cp',
-        join(libs, '*'),
-        'org.gaul.s3proxy.Main',
-        '--properties',
-        join(this.folder, 's3.properties'),
-      ],
-      logFile: this.logFile,
-      pidFile: join(this.folder, PID_FILE),
-    });
-    this.child = child;
-    child.onExit((exit) => {
-      for (const listener of this.listeners) listener(exit);
-    });
-    const deadline = performance.now() + READY_MS;
-    while (!(await this.answers())) {
-      if (!child.isRunning || performance.now() > deadline)
-        throw new Error(`starting s3proxy on port ${String(this.port)}; its log:\n${child.logTail()}`);
-      await delay(50);
-    }
+    await this.launch(
+      {
+        name: `s3proxy on port ${String(this.port)}`,
+        command: java,
+        args: [
+          '-Xmx128m',
+          '-XX:+UseSerialGC',
+          '-XX:TieredStopAtLevel=1',
+          '-Xshare:auto',
+          `-Dlogback.configurationFile=${join(this.folder, 'logback.xml')}`,
+          '-cp',
+          join(libs, '*'),
+          'org.gaul.s3proxy.Main',
+          '--properties',
+          join(this.folder, 's3.properties'),
+        ],
+        logFile: this.logFile,
+        pidFile: join(this.folder, PID_FILE),
+      },
+      { answers: () => this.answers(), withinMs: READY_MS, everyMs: 50 },
+    );
   }
 
   makeBucket(bucket: string): void {
     mkdirSync(join(this.directory, bucket), { recursive: true });
   }
 
-  /** SIGKILL. */
-  async kill(): Promise<void> {
-    await this.child?.kill();
-  }
-
-  /** SIGSTOP: it keeps its connections and answers nobody. */
-  pause(): void {
-    this.child?.pause();
-  }
-
-  resume(): void {
-    this.child?.resume();
-  }
-
   async close(): Promise<void> {
-    await this.child?.end('SIGTERM', GRACE_MS);
+    await this.end(GRACE_MS);
     rmSync(this.folder, { recursive: true, force: true });
   }
 
   private async answers(): Promise<boolean> {
     // 403 to a stranger is an answer.
-    return await fetch(this.endpoint, { signal: AbortSignal.timeout(2_000) }).then(
-      async (answer) => {
-        await answer.body?.cancel();
-        return true;
-      },
-      () => false,
-    );
+    const answer = await fetch(this.endpoint, { signal: AbortSignal.timeout(2_000) });
+    await answer.body?.cancel();
+    return true;
   }
 
   private properties(): string {
