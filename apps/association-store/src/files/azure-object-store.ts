@@ -4,12 +4,13 @@ import type * as Sdk from '@azure/storage-blob';
 import { FileStorage } from '@flystorage/file-storage';
 
 import { ObjectGoneError } from './object-store.js';
-import type { ByteRange, ObjectStore } from './object-store.js';
+import type { ByteRange } from './object-store.js';
+import { PrefixedStorage } from './prefixed-storage.js';
+import type { RemoteOptions } from './prefixed-storage.js';
 
-export interface AzureObjectStoreOptions {
+export interface AzureObjectStoreOptions extends RemoteOptions {
   readonly connectionString: string;
   readonly container: string;
-  readonly prefix: string;
 }
 
 const TRY_WITHIN_MS = 60_000;
@@ -18,13 +19,15 @@ const TRIES = 3;
 const BLOCKS_AT_ONCE = 2;
 
 /** A container. Blocks of an upload that a process did not finish are seen by nobody; the service drops them. */
-export class AzureObjectStore implements ObjectStore {
+export class AzureObjectStore extends PrefixedStorage {
   private constructor(
-    private readonly options: AzureObjectStoreOptions,
+    { prefix }: AzureObjectStoreOptions,
     private readonly sdk: typeof Sdk,
     private readonly container: Sdk.ContainerClient,
-    private readonly storage: FileStorage,
-  ) {}
+    storage: FileStorage,
+  ) {
+    super(storage, prefix);
+  }
 
   /** Loads what only a container needs: memory that other storages do without. */
   static async open(options: AzureObjectStoreOptions): Promise<AzureObjectStore> {
@@ -39,13 +42,8 @@ export class AzureObjectStore implements ObjectStore {
     return new AzureObjectStore(options, sdk, container, new FileStorage(adapter));
   }
 
-  async write(key: string, bytes: Readable): Promise<void> {
-    // A type, or the library would guess one.
-    await this.storage.write(this.options.prefix + key, bytes, { mimeType: 'application/octet-stream' });
-  }
-
-  async read(key: string, range?: ByteRange): Promise<Readable> {
-    const blob = this.container.getBlockBlobClient(this.options.prefix + key);
+  override async read(key: string, range?: ByteRange): Promise<Readable> {
+    const blob = this.container.getBlockBlobClient(this.nameOf(key));
     try {
       const count = range === undefined ? undefined : range.end - range.start + 1;
       const { readableStreamBody } = await blob.download(range?.start, count);
@@ -56,9 +54,5 @@ export class AzureObjectStore implements ObjectStore {
         throw new ObjectGoneError(key, { cause: error });
       throw error;
     }
-  }
-
-  async delete(key: string): Promise<void> {
-    await this.storage.deleteFile(this.options.prefix + key);
   }
 }

@@ -4,16 +4,17 @@ import type * as Sdk from '@aws-sdk/client-s3';
 import { FileStorage } from '@flystorage/file-storage';
 
 import { ObjectGoneError } from './object-store.js';
-import type { ByteRange, ObjectStore } from './object-store.js';
+import type { ByteRange } from './object-store.js';
+import { PrefixedStorage } from './prefixed-storage.js';
+import type { RemoteOptions } from './prefixed-storage.js';
 
-export interface S3ObjectStoreOptions {
+export interface S3ObjectStoreOptions extends RemoteOptions {
   readonly bucket: string;
   readonly region: string;
   /** Of a compatible store, which is asked in path style. */
   readonly endpoint?: string | undefined;
   /** Without them, as the SDK finds them: role of the machine, environment, profile. */
   readonly credentials?: { readonly accessKeyId: string; readonly secretAccessKey: string } | undefined;
-  readonly prefix: string;
 }
 
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -23,13 +24,15 @@ const CONNECTIONS = 64;
 const PARTS_AT_ONCE = 2;
 
 /** A bucket. What a killed process leaves of an upload in parts is seen by nobody; a lifecycle rule ends it. */
-export class S3ObjectStore implements ObjectStore {
+export class S3ObjectStore extends PrefixedStorage {
   private constructor(
     private readonly options: S3ObjectStoreOptions,
     private readonly sdk: typeof Sdk,
     private readonly client: Sdk.S3Client,
-    private readonly storage: FileStorage,
-  ) {}
+    storage: FileStorage,
+  ) {
+    super(storage, options.prefix);
+  }
 
   /** Loads what only a bucket needs: 10 MB of memory that other storages do without. */
   static async open(options: S3ObjectStoreOptions): Promise<S3ObjectStore> {
@@ -57,18 +60,12 @@ export class S3ObjectStore implements ObjectStore {
     return new S3ObjectStore(options, sdk, client, new FileStorage(adapter));
   }
 
-  async write(key: string, bytes: Readable): Promise<void> {
-    // A type, or the library would guess one.
-    await this.storage.write(this.options.prefix + key, bytes, { mimeType: 'application/octet-stream' });
-  }
-
-  async read(key: string, range?: ByteRange): Promise<Readable> {
-    const { bucket, prefix } = this.options;
+  override async read(key: string, range?: ByteRange): Promise<Readable> {
     try {
       const { Body } = await this.client.send(
         new this.sdk.GetObjectCommand({
-          Bucket: bucket,
-          Key: prefix + key,
+          Bucket: this.options.bucket,
+          Key: this.nameOf(key),
           ...(range !== undefined && { Range: `bytes=${String(range.start)}-${String(range.end)}` }),
         }),
       );
@@ -79,10 +76,6 @@ export class S3ObjectStore implements ObjectStore {
         throw new ObjectGoneError(key, { cause: error });
       throw error;
     }
-  }
-
-  async delete(key: string): Promise<void> {
-    await this.storage.deleteFile(this.options.prefix + key);
   }
 
   close(): void {
