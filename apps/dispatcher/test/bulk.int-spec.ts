@@ -1,26 +1,15 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 
 import type { Caller } from '@heddle/access';
 import { BulkTriggerRequest } from '@heddle/contracts';
 import type { BulkTrigger, BulkTriggerAnswer, DeliveryRequestedV1, OrderChangedV1 } from '@heddle/contracts';
 import { execute, query } from '@heddle/persistence';
 
-import { Bench, TENANT, contentVersion, done, failed, order, recipe } from './harness.js';
+import { TENANT, contentVersion, done, failed, order, recipe, suiteBench } from './harness.js';
+import type { Bench } from './harness.js';
 
 let bench: Bench;
-
-beforeAll(async () => {
-  bench = await Bench.open();
-});
-afterAll(async () => {
-  await bench.close();
-});
-beforeEach(async () => {
-  await execute(
-    bench.dataSource,
-    'TRUNCATE dispatcher.integrations, dispatcher.heads, dispatcher.handled_events, dispatcher.outbox, dispatcher.bulks CASCADE',
-  );
-});
+suiteBench((opened) => (bench = opened));
 
 const caller = (channel?: string): Caller => ({
   tenant: TENANT,

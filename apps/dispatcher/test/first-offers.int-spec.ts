@@ -1,23 +1,14 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { beforeEach, describe, expect, it } from '@jest/globals';
 
 import { execute, query } from '@heddle/persistence';
 import type { DeliveryRequestedV1, OrderChangedV1 } from '@heddle/contracts';
 
-import { Bench, done, failed, order, recipe, started } from './harness.js';
+import { done, failed, order, recipe, started, suiteBench } from './harness.js';
+import type { Bench } from './harness.js';
 
 let bench: Bench;
-
-beforeAll(async () => {
-  bench = await Bench.open();
-});
-afterAll(async () => {
-  await bench.close();
-});
-beforeEach(async () => {
-  await execute(
-    bench.dataSource,
-    'TRUNCATE dispatcher.integrations, dispatcher.heads, dispatcher.handled_events, dispatcher.outbox CASCADE',
-  );
+suiteBench((opened) => (bench = opened));
+beforeEach(() => {
   bench.offersAtOnce = true;
 });
 

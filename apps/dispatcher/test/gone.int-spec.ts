@@ -1,23 +1,12 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 
-import { execute, listAudit, query } from '@heddle/persistence';
+import { listAudit, query } from '@heddle/persistence';
 
-import { Bench, failed, order, started } from './harness.js';
+import { failed, order, started, suiteBench } from './harness.js';
+import type { Bench } from './harness.js';
 
 let bench: Bench;
-
-beforeAll(async () => {
-  bench = await Bench.open();
-});
-afterAll(async () => {
-  await bench.close();
-});
-beforeEach(async () => {
-  await execute(
-    bench.dataSource,
-    'TRUNCATE dispatcher.integrations, dispatcher.heads, dispatcher.handled_events, dispatcher.outbox, dispatcher.audit CASCADE',
-  );
-});
+suiteBench((opened) => (bench = opened));
 
 const orders = (count: number, from = 1) =>
   Array.from({ length: count }, (_, index) => {

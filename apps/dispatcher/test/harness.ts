@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 
+import { afterAll, beforeAll, beforeEach } from '@jest/globals';
 import { createLogger } from '@heddle/platform';
 import type { Logger } from '@heddle/platform';
 import { Registry } from 'prom-client';
@@ -153,6 +154,14 @@ export class Bench {
 
   async close(): Promise<void> {
     await this.drop();
+  }
+
+  async clear(): Promise<void> {
+    await execute(
+      this.dataSource,
+      `TRUNCATE dispatcher.integrations, dispatcher.heads, dispatcher.handled_events, dispatcher.outbox,
+                dispatcher.bulks, dispatcher.audit CASCADE`,
+    );
   }
 
   async integration(input: IntegrationInput = {}): Promise<string> {
@@ -368,6 +377,17 @@ export class Bench {
       [offerId, seconds],
     );
   }
+}
+
+/** A bench for a whole suite, empty before each of its tests. */
+export function suiteBench(use: (bench: Bench) => void, policy: Partial<Policy> = {}): void {
+  let bench: Bench | undefined;
+  beforeAll(async () => {
+    bench = await Bench.open(policy);
+    use(bench);
+  });
+  afterAll(() => bench?.close());
+  beforeEach(() => bench?.clear());
 }
 
 function chunksOf(topic: string, first: bigint, next: bigint): readonly PartitionChunk[] {

@@ -1,10 +1,9 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 
 import { execute, query } from '@heddle/persistence';
 import type { DeliveryRequestedV1, OfferedFile, OrderChangedV1, RecipeSavedV1 } from '@heddle/contracts';
 
 import {
-  Bench,
   contentVersion,
   done,
   failed,
@@ -14,23 +13,12 @@ import {
   received,
   ORDER_TOPICS,
   started,
+  suiteBench,
 } from './harness.js';
-import type { OrderInput } from './harness.js';
+import type { Bench, OrderInput } from './harness.js';
 
 let bench: Bench;
-
-beforeAll(async () => {
-  bench = await Bench.open();
-});
-afterAll(async () => {
-  await bench.close();
-});
-beforeEach(async () => {
-  await execute(
-    bench.dataSource,
-    'TRUNCATE dispatcher.integrations, dispatcher.heads, dispatcher.handled_events, dispatcher.outbox CASCADE',
-  );
-});
+suiteBench((opened) => (bench = opened));
 
 const v = (version: number, input: OrderInput = {}): OrderChangedV1 => order({ version, ...input });
 const DEMO = { tenant: 'demo', channel: undefined };

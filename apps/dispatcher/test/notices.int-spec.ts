@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 
 import { MAX_NOTIFIED, Notification, TriggerRequest } from '@heddle/contracts';
 import type { DeliveryRequestedV1 } from '@heddle/contracts';
@@ -6,27 +6,15 @@ import { execute, inTransaction, query } from '@heddle/persistence';
 
 import { SETTINGS_FIELD } from '../src/offers/sealed-settings.js';
 
-import { Bench, TENANT, done, failed, order, started } from './harness.js';
-import type { IntegrationInput } from './harness.js';
+import { TENANT, done, failed, order, started, suiteBench } from './harness.js';
+import type { Bench, IntegrationInput } from './harness.js';
 
 const FAILURES = 'ops@factory.example';
 const SUCCESSES = 'office@factory.example, hall-2@factory.example';
 const ADMIN = { tenant: TENANT, channel: undefined };
 
 let bench: Bench;
-
-beforeAll(async () => {
-  bench = await Bench.open();
-});
-afterAll(async () => {
-  await bench.close();
-});
-beforeEach(async () => {
-  await execute(
-    bench.dataSource,
-    'TRUNCATE dispatcher.integrations, dispatcher.heads, dispatcher.handled_events, dispatcher.outbox, dispatcher.audit CASCADE',
-  );
-});
+suiteBench((opened) => (bench = opened));
 
 const orderOf = (number: number, version = 1, change: Parameters<typeof order>[0] = {}) =>
   order({

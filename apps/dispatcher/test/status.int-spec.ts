@@ -1,28 +1,16 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 
 import { DispatcherStatus, MAX_CHOSEN_ORDERS } from '@heddle/contracts';
 import type { DeliveryState, OrderChangedV1 } from '@heddle/contracts';
-import { execute } from '@heddle/persistence';
 
 import { countLastDay, countOpen, openBreakers } from '../src/status/status.queries.js';
 
-import { Bench, TENANT, done, failed, order } from './harness.js';
+import { TENANT, done, failed, order, suiteBench } from './harness.js';
+import type { Bench } from './harness.js';
 
 let bench: Bench;
-
-beforeAll(async () => {
-  // A retry that does not come by itself.
-  bench = await Bench.open({ retry: { delaysMs: [3_600_000] } });
-});
-afterAll(async () => {
-  await bench.close();
-});
-beforeEach(async () => {
-  await execute(
-    bench.dataSource,
-    'TRUNCATE dispatcher.integrations, dispatcher.heads, dispatcher.handled_events, dispatcher.outbox CASCADE',
-  );
-});
+// A retry that does not come by itself.
+suiteBench((opened) => (bench = opened), { retry: { delaysMs: [3_600_000] } });
 
 const READER = { tenant: TENANT, channel: undefined };
 const NONE = { waiting: 0, ready: 0, 'in-flight': 0, retrying: 0, oldestWaitingAt: null };

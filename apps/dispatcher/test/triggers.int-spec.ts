@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 
 import { TriggerRequest } from '@heddle/contracts';
 import type {
@@ -10,23 +10,11 @@ import type {
 } from '@heddle/contracts';
 import { execute, query } from '@heddle/persistence';
 
-import { Bench, TENANT, contentVersion, done, failed, order, recipe, started } from './harness.js';
-import type { OrderInput } from './harness.js';
+import { TENANT, contentVersion, done, failed, order, recipe, started, suiteBench } from './harness.js';
+import type { Bench, OrderInput } from './harness.js';
 
 let bench: Bench;
-
-beforeAll(async () => {
-  bench = await Bench.open();
-});
-afterAll(async () => {
-  await bench.close();
-});
-beforeEach(async () => {
-  await execute(
-    bench.dataSource,
-    'TRUNCATE dispatcher.integrations, dispatcher.heads, dispatcher.handled_events, dispatcher.outbox CASCADE',
-  );
-});
+suiteBench((opened) => (bench = opened));
 
 const v = (version: number, input: OrderInput = {}): OrderChangedV1 => order({ version, ...input });
 const caller = (channel?: string) => ({
