@@ -40,7 +40,10 @@ async function fail(offers: readonly DeliveryRequestedV1[]): Promise<void> {
 }
 
 async function create(body: object, key?: string, channel?: string): Promise<BulkTriggerAnswer> {
-  return await bench.bulks.create(caller(channel), BulkTriggerRequest.parse(body), key);
+  return await bench.bulks.create(caller(channel), {
+    request: BulkTriggerRequest.parse(body),
+    idempotencyKey: key,
+  });
 }
 
 async function count(body: object, channel?: string): Promise<number> {

@@ -190,7 +190,10 @@ describe('notifications', () => {
     await pass(61);
 
     const caller = { tenant: TENANT, actor: 'key:test', permissions: ['admin'], channel: undefined } as const;
-    await bench.triggers.trigger(caller, TriggerRequest.parse({ orderNumber: '1022' }), undefined);
+    await bench.triggers.trigger(caller, {
+      request: TriggerRequest.parse({ orderNumber: '1022' }),
+      idempotencyKey: undefined,
+    });
     const { files } = await offered();
     await bench.report(...files.flatMap((offer) => [started(offer), done(offer)]));
     expect(await said()).toMatchObject([
@@ -218,7 +221,10 @@ describe('notifications', () => {
       await bench.report(...files.flatMap((offer) => [started(offer), done(offer)]));
     };
     const caller = { tenant: TENANT, actor: 'key:test', permissions: ['admin'], channel: undefined } as const;
-    await bench.triggers.trigger(caller, TriggerRequest.parse({ orderNumber: '1022' }), undefined);
+    await bench.triggers.trigger(caller, {
+      request: TriggerRequest.parse({ orderNumber: '1022' }),
+      idempotencyKey: undefined,
+    });
     await succeed();
     expect(await said()).toMatchObject([
       {

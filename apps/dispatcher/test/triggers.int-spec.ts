@@ -25,7 +25,10 @@ const caller = (channel?: string) => ({
 });
 
 async function trigger(body: object, key?: string, channel?: string): Promise<TriggerAnswer> {
-  return await bench.triggers.trigger(caller(channel), TriggerRequest.parse(body), key);
+  return await bench.triggers.trigger(caller(channel), {
+    request: TriggerRequest.parse(body),
+    idempotencyKey: key,
+  });
 }
 
 async function preview(body: object): Promise<TriggerPreview> {

@@ -18,10 +18,9 @@ import { Caller, RequirePermission, ServiceTokenGuard } from '@heddle/access';
 import { BulkTriggerRequest } from '@heddle/contracts';
 import type { BulkTrigger, BulkTriggerAnswer, BulkTriggerPreview } from '@heddle/contracts';
 import { DatabaseProblemFilter } from '@heddle/persistence';
-import { ProblemError, parseInput } from '@heddle/platform';
+import { ProblemError } from '@heddle/platform';
 
-import { IdempotencyKey } from '../http/input.js';
-
+import { readAsked } from './asked.js';
 import { BulkService } from './bulk.service.js';
 
 @Controller('api/v2/trigger/bulk')
@@ -38,11 +37,9 @@ export class BulkController {
     @Headers('idempotency-key') key: string | undefined,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<BulkTriggerAnswer | BulkTriggerPreview> {
-    const request = parseInput(BulkTriggerRequest, body);
-    const idempotencyKey = parseInput(IdempotencyKey, key, 'Idempotency-Key');
-    void reply.status(request.dryRun ? 200 : 202);
-    if (request.dryRun) return await this.bulks.preview(caller, request);
-    return await this.bulks.create(caller, request, idempotencyKey);
+    const asked = readAsked(BulkTriggerRequest, { body, key }, reply);
+    if (asked.request.dryRun) return await this.bulks.preview(caller, asked.request);
+    return await this.bulks.create(caller, asked);
   }
 
   @Get(':bulkId')

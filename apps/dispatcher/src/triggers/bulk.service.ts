@@ -1,5 +1,3 @@
-import { createHash } from 'node:crypto';
-
 import { Inject, Injectable } from '@nestjs/common';
 
 import type { Caller } from '@heddle/access';
@@ -9,53 +7,41 @@ import type {
   BulkTriggerPreview,
   BulkTriggerRequest,
 } from '@heddle/contracts';
-import { IdempotencyKeys, appendAudit, inTransaction } from '@heddle/persistence';
+import { inTransaction } from '@heddle/persistence';
 import type { DataSource } from '@heddle/persistence';
 import { ProblemError, newId } from '@heddle/platform';
 
-import { SCHEMA } from '../schema/schema.js';
 import { DATA_SOURCE } from '../tokens.js';
 
+import { AskedOnce, recordTrigger } from './asked.js';
+import type { Asked } from './asked.js';
 import { BulkRepository } from './bulk.repository.js';
 
 /** Triggers of whatever a filter finds: the runner makes the deliveries, whichever process it runs in. */
 @Injectable()
 export class BulkService {
-  private readonly idempotency: IdempotencyKeys;
+  private readonly once: AskedOnce;
 
   constructor(
     @Inject(DATA_SOURCE) private readonly dataSource: DataSource,
     @Inject(BulkRepository) private readonly bulks: BulkRepository,
   ) {
-    this.idempotency = new IdempotencyKeys(dataSource, SCHEMA);
+    this.once = new AskedOnce(dataSource, 'trigger-bulk');
   }
 
-  async create(
-    caller: Caller,
-    request: BulkTriggerRequest,
-    idempotencyKey: string | undefined,
-  ): Promise<BulkTriggerAnswer> {
-    const hash = createHash('sha256').update(JSON.stringify(request)).digest('hex');
-    const { answer } = await this.idempotency.run(
-      `${caller.tenant}:trigger-bulk`,
-      idempotencyKey,
-      hash,
-      async (tx): Promise<BulkTriggerAnswer> => {
-        const { onlyMissing, perSecond, dryRun: _, ...filter } = request;
-        const count = await this.bulks.count(tx, caller, filter);
-        const bulkId = newId();
-        await this.bulks.insert(tx, caller, { bulkId, count, filter, onlyMissing, perSecond });
-        await appendAudit(tx, SCHEMA, {
-          tenant: caller.tenant,
-          actor: caller.actor,
-          action: 'delivery.bulk-triggered',
-          subject: `trigger:${bulkId}`,
-          details: { count, filter, onlyMissing, perSecond },
-        });
-        return { bulkId, count };
-      },
-    );
-    return answer;
+  async create(caller: Caller, asked: Asked<BulkTriggerRequest>): Promise<BulkTriggerAnswer> {
+    return await this.once.run(caller, asked, async (tx): Promise<BulkTriggerAnswer> => {
+      const { onlyMissing, perSecond, dryRun: _, ...filter } = asked.request;
+      const count = await this.bulks.count(tx, caller, filter);
+      const bulkId = newId();
+      await this.bulks.insert(tx, caller, { bulkId, count, filter, onlyMissing, perSecond });
+      await recordTrigger(tx, caller, {
+        action: 'delivery.bulk-triggered',
+        triggerId: bulkId,
+        details: { count, filter, onlyMissing, perSecond },
+      });
+      return { bulkId, count };
+    });
   }
 
   /** What `create` would count now. Changes nothing. */
@@ -83,12 +69,11 @@ export class BulkService {
       const bulk = await this.bulks.find(tx, caller, bulkId);
       if (bulk?.state === 'done') throw new ProblemError(409, 'the bulk trigger is done');
       if (bulk === undefined || !isStopped) return bulk;
-      await appendAudit(tx, SCHEMA, {
-        tenant: caller.tenant,
-        actor: caller.actor,
+      const { count, done, skipped } = bulk;
+      await recordTrigger(tx, caller, {
         action: 'delivery.bulk-cancelled',
-        subject: `trigger:${bulkId}`,
-        details: { count: bulk.count, done: bulk.done, skipped: bulk.skipped },
+        triggerId: bulkId,
+        details: { count, done, skipped },
       });
       return bulk;
     });

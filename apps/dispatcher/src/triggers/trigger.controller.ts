@@ -5,10 +5,8 @@ import { Caller, RequirePermission, ServiceTokenGuard } from '@heddle/access';
 import { TriggerRequest } from '@heddle/contracts';
 import type { TriggerAnswer, TriggerPreview } from '@heddle/contracts';
 import { DatabaseProblemFilter } from '@heddle/persistence';
-import { parseInput } from '@heddle/platform';
 
-import { IdempotencyKey } from '../http/input.js';
-
+import { readAsked } from './asked.js';
 import { TriggerService } from './trigger.service.js';
 
 @Controller('api/v2/trigger')
@@ -25,10 +23,8 @@ export class TriggerController {
     @Headers('idempotency-key') key: string | undefined,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<TriggerAnswer | TriggerPreview> {
-    const request = parseInput(TriggerRequest, body);
-    const idempotencyKey = parseInput(IdempotencyKey, key, 'Idempotency-Key');
-    void reply.status(request.dryRun ? 200 : 202);
-    if (request.dryRun) return await this.triggers.preview(caller, request);
-    return await this.triggers.trigger(caller, request, idempotencyKey);
+    const asked = readAsked(TriggerRequest, { body, key }, reply);
+    if (asked.request.dryRun) return await this.triggers.preview(caller, asked.request);
+    return await this.triggers.trigger(caller, asked);
   }
 }

@@ -1,19 +1,18 @@
-import { createHash } from 'node:crypto';
-
 import { Inject, Injectable } from '@nestjs/common';
 
 import type { Caller } from '@heddle/access';
 import { MAX_TRIGGERED } from '@heddle/contracts';
 import type { Fault, TriggerAnswer, TriggerPreview, TriggerRequest } from '@heddle/contracts';
-import { IdempotencyKeys, appendAudit, inTransaction } from '@heddle/persistence';
+import { inTransaction } from '@heddle/persistence';
 import type { DataSource, Tx } from '@heddle/persistence';
 import { ProblemError, newId } from '@heddle/platform';
 
 import { refusal } from '../integrations/judge.js';
 import { OfferPump } from '../offers/offer.pump.js';
-import { SCHEMA } from '../schema/schema.js';
 import { DATA_SOURCE } from '../tokens.js';
 
+import { AskedOnce, recordTrigger } from './asked.js';
+import type { Asked } from './asked.js';
 import { isReached, standstillOf } from './choice.js';
 import type { Candidate } from './choice.js';
 import { TriggerRepository } from './trigger.repository.js';
@@ -22,41 +21,29 @@ import type { Plan, Planned } from './trigger.repository.js';
 /** Sends orders and recipes again because somebody asks for it. */
 @Injectable()
 export class TriggerService {
-  private readonly idempotency: IdempotencyKeys;
+  private readonly once: AskedOnce;
 
   constructor(
     @Inject(DATA_SOURCE) private readonly dataSource: DataSource,
     @Inject(TriggerRepository) private readonly triggers: TriggerRepository,
     @Inject(OfferPump) private readonly pump: OfferPump,
   ) {
-    this.idempotency = new IdempotencyKeys(dataSource, SCHEMA);
+    this.once = new AskedOnce(dataSource, 'trigger');
   }
 
-  async trigger(
-    caller: Caller,
-    request: TriggerRequest,
-    idempotencyKey: string | undefined,
-  ): Promise<TriggerAnswer> {
-    const hash = createHash('sha256').update(JSON.stringify(request)).digest('hex');
-    const { answer } = await this.idempotency.run(
-      `${caller.tenant}:trigger`,
-      idempotencyKey,
-      hash,
-      async (tx): Promise<TriggerAnswer> => {
-        const plan = await this.plan(tx, caller, request);
-        const triggerId = newId();
-        const { onlyMissing } = request;
-        const deliveries = await this.triggers.make(tx, plan, { triggerId, onlyMissing });
-        await appendAudit(tx, SCHEMA, {
-          tenant: caller.tenant,
-          actor: caller.actor,
-          action: 'delivery.triggered',
-          subject: `trigger:${triggerId}`,
-          details: { deliveries: deliveries.length, onlyMissing },
-        });
-        return { triggerId, deliveries: [...deliveries] };
-      },
-    );
+  async trigger(caller: Caller, asked: Asked<TriggerRequest>): Promise<TriggerAnswer> {
+    const answer = await this.once.run(caller, asked, async (tx): Promise<TriggerAnswer> => {
+      const plan = await this.plan(tx, caller, asked.request);
+      const triggerId = newId();
+      const { onlyMissing } = asked.request;
+      const deliveries = await this.triggers.make(tx, plan, { triggerId, onlyMissing });
+      await recordTrigger(tx, caller, {
+        action: 'delivery.triggered',
+        triggerId,
+        details: { deliveries: deliveries.length, onlyMissing },
+      });
+      return { triggerId, deliveries: [...deliveries] };
+    });
     this.pump.nudge();
     return answer;
   }
