@@ -17,7 +17,8 @@ export interface NodeHookOptions {
 
 /** A connection without calls is closed after so long, or sooner where the server says so. */
 const IDLE_MS = 15_000;
-const IDLE_CONNECTIONS_PER_HOST = 64;
+/** Calls come in bursts, and most hooks stand on one host. */
+const IDLE_CONNECTIONS_PER_HOST = 256;
 /** What is read of a body that nobody looks at, so that its connection can be used again. */
 const MAX_BODY_BYTES = 65_536;
 const BODY_MS = 5_000;

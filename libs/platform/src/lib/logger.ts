@@ -41,12 +41,22 @@ function redacted(value: unknown, depth = 0): unknown {
   // Errors and the like have serializers of their own.
   if (prototype !== Object.prototype && prototype !== null) return value;
   if (depth >= MAX_DEPTH) return '[too deep]';
+  if (isPlain(value as Readonly<Record<string, unknown>>)) return value;
   return Object.fromEntries(
     Object.entries(value).map(([name, member]) => [
       name,
       SECRET_MEMBERS.has(name) ? '[redacted]' : redacted(member, depth + 1),
     ]),
   );
+}
+
+/** Nothing in it is secret or has members of its own, as in most lines: no copy is needed. */
+function isPlain(value: Readonly<Record<string, unknown>>): boolean {
+  for (const name in value) {
+    const member = value[name];
+    if (SECRET_MEMBERS.has(name) || (typeof member === 'object' && member !== null)) return false;
+  }
+  return true;
 }
 
 /**
