@@ -1,7 +1,13 @@
 import { describe, expect, it } from '@jest/globals';
 
 import { execute, query } from '@heddle/persistence';
-import type { DeliveryRequestedV1, OfferedFile, OrderChangedV1, RecipeSavedV1 } from '@heddle/contracts';
+import type {
+  DeliveryFilter,
+  DeliveryRequestedV1,
+  OfferedFile,
+  OrderChangedV1,
+  RecipeSavedV1,
+} from '@heddle/contracts';
 
 import {
   contentVersion,
@@ -76,7 +82,13 @@ describe('the life of a delivery', () => {
     expect(finished).toMatchObject({ topic: 'delivery.succeeded', attempts: 1, code: null, version: 1 });
     expect(finished?.receipts).toHaveLength(3);
     const details = await bench.deliveries.read(DEMO, offer!.deliveryId);
-    expect(details).toMatchObject({ state: 'succeeded', attempts: [{ attempt: 1, outcome: 'succeeded' }] });
+    expect(details).toMatchObject({
+      state: 'succeeded',
+      attempts: [{ attempt: 1, outcome: 'succeeded', startedAt: expect.any(String) }],
+    });
+    expect(await query(bench.dataSource, 'SELECT worker_id FROM dispatcher.offers')).toEqual([
+      { worker_id: started(offer!).workerId },
+    ]);
     expect(details?.files.map(({ state }) => state)).toEqual(['delivered', 'delivered', 'delivered']);
   });
 
@@ -360,6 +372,32 @@ describe('the life of a delivery', () => {
     await bench.say('order.submitted', v(1));
     expect(await bench.states()).toEqual([]);
   });
+});
+
+describe('deliveries of an order', () => {
+  it('are found by its number, and by its id since that is known, by its own tenant alone', async () => {
+    await bench.integration();
+    await bench.integration({ tenant: 'other' });
+    await bench.say('order.submitted', v(1, { orderId: null }), numbered(2), v(1, OTHERS));
+    const found = async (filter: DeliveryFilter, tenant = 'demo'): Promise<readonly unknown[]> => {
+      const { items } = await bench.deliveries.list({ ...DEMO, tenant }, { ...filter, limit: 50 });
+      return items.map(({ orderUid, version, orderId }) => [orderUid, version, orderId]);
+    };
+    const { orderUid } = v(1);
+    expect(await found({ orderNumber: '1022' })).toEqual([[orderUid, 1, null]]);
+    expect(await found({ orderNumber: '1022' }, 'other')).toEqual([[OTHERS.orderUid, 1, '6182665224482']]);
+    expect(await found({ orderNumber: '1023' })).toEqual([]);
+    await bench.report(...(await bench.pump()).map((offer) => done(offer)));
+    await bench.say('order.updated', v(2, { reason: 'order-id-added', orderId: 'A1' }));
+    expect(await found({ orderNumber: '1022' })).toEqual([
+      [orderUid, 2, 'A1'],
+      [orderUid, 1, null],
+    ]);
+    expect(await found({ orderId: 'A1' })).toEqual([[orderUid, 2, 'A1']]);
+    expect(await found({ orderId: 'A1', orderNumber: '2002' })).toEqual([]);
+    expect(await found({ orderId: 'A1' }, 'other')).toEqual([]);
+  });
+  const OTHERS = { tenant: 'other', orderUid: '0195f0c2-0000-7000-8000-000000000009' };
 });
 
 describe('lanes', () => {

@@ -57,6 +57,7 @@ interface Ended extends OfferEnded {
   readonly deliveryId: string;
   readonly offerId: string;
   readonly attempt: number;
+  readonly workerId: string | null;
   readonly sizeBytes: number | null;
   readonly durationMs: number | null;
   readonly wasStarted: boolean;
@@ -213,6 +214,7 @@ export class ReportRepository {
         code: null,
         message: null,
         retryAfterMs: null,
+        workerId: null,
         sizeBytes: null,
         durationMs: null,
         at: now,
@@ -413,6 +415,7 @@ function endedBy(report: Finished): Ended {
     code: outcome === 'failed' ? (code ?? 'UNKNOWN') : null,
     message: outcome === 'failed' ? (message ?? faults.join('; ')).slice(0, 2_000) : null,
     retryAfterMs,
+    workerId: report.workerId,
     sizeBytes,
     durationMs,
     wasStarted: report.startedAt !== null,
@@ -436,13 +439,15 @@ function flowEndOf(end: Ended): OfferEnd | undefined {
 }
 
 /**
- * Signs of life, by our own clock: the workers' clocks are their own. `coalesce` keeps the planner from starting at
+ * Signs of life, by our own clock: the workers' clocks are their own. Offers whose end is in the same batch are left to
+ * it: most attempts take no longer than that. `coalesce` keeps the planner from starting at
  * the open offers, of which it believes that there are none.
  */
 function hear(tx: Tx, reports: readonly DeliveryAttemptedV1[]): void {
+  const ending = new Set(reports.filter(({ phase }) => phase === 'finished').map(({ offerId }) => offerId));
   const rows = new Map<string, { offer_id: string; delivery_id: string; worker_id: string }>();
-  for (const { offerId, deliveryId, workerId, phase } of reports) {
-    if (phase === 'finished') continue;
+  for (const { offerId, deliveryId, workerId } of reports) {
+    if (ending.has(offerId)) continue;
     rows.set(offerId, { offer_id: offerId, delivery_id: deliveryId, worker_id: workerId });
   }
   if (rows.size === 0) return;
@@ -554,6 +559,7 @@ async function endOffers(tx: Tx, ended: readonly Ended[]): Promise<readonly Ende
   const rows = [...last.values()].map((end) => ({
     offer_id: end.offerId,
     delivery_id: end.deliveryId,
+    worker_id: end.workerId,
     was_started: end.wasStarted,
     outcome: end.outcome,
     code: end.code,
@@ -564,10 +570,10 @@ async function endOffers(tx: Tx, ended: readonly Ended[]): Promise<readonly Ende
   const updated = await tx.query<{ offer_id: string }>(
     `UPDATE dispatcher.offers o SET
        outcome = c.outcome, code = c.code, message = c.message, size_bytes = c.size_bytes,
-       duration_ms = c.duration_ms, finished_at = clock_timestamp(),
+       duration_ms = c.duration_ms, finished_at = clock_timestamp(), worker_id = coalesce(c.worker_id, o.worker_id),
        started_at = CASE WHEN c.was_started THEN coalesce(o.started_at, now()) ELSE o.started_at END
      FROM json_to_recordset($1) AS c (
-       offer_id uuid, delivery_id uuid, was_started boolean, outcome text, code text, message text,
+       offer_id uuid, delivery_id uuid, worker_id uuid, was_started boolean, outcome text, code text, message text,
        size_bytes bigint, duration_ms float8)
      WHERE o.offer_id = c.offer_id AND o.delivery_id = c.delivery_id
        AND coalesce(o.outcome, '') IN ('', 'silent', 'expired') AND o.outcome IS DISTINCT FROM c.outcome

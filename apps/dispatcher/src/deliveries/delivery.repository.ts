@@ -207,8 +207,8 @@ export function conditionsOf({ tenant, channel }: Reader, filters: DeliveryFilte
   const where = new Conditions('d.tenant = $?', tenant);
   where.add('d.channel = $?', channel);
   where.add(`d.kind = 'order' AND d.subject = $?`, filters.orderUid);
-  where.add('d.order_number = $?', filters.orderNumber);
-  where.add('d.order_id = $?', filters.orderId);
+  where.add(`d.order_number = $? AND ${ofHeads('order_number')}`, filters.orderNumber);
+  where.add(`d.order_id = $? AND ${ofHeads('order_id')}`, filters.orderId);
   where.add('d.recipe_ids @> ARRAY[$?::text]', filters.recipeId);
   where.add('d.integration_id = $?', filters.integrationId);
   where.add('d.trigger_id = $?', filters.triggerId);
@@ -226,6 +226,15 @@ export function conditionsOf({ tenant, channel }: Reader, filters: DeliveryFilte
   return where;
 }
 
+/**
+ * Orders are found by number and id in their heads, so that nothing of a delivery has to be indexed for it: neither ever
+ * changes, and a head stays as long as there is a delivery of it. The first parameter is the tenant.
+ */
+function ofHeads(column: 'order_number' | 'order_id'): string {
+  return `d.kind = 'order' AND d.subject = ANY (ARRAY(
+    SELECT h.subject FROM dispatcher.heads h WHERE h.tenant = $1 AND h.kind = 'order' AND h.${column} = $?))`;
+}
+
 /** Conditions that are joined by AND; `$?` stands for the value's parameter, `d` for the deliveries. */
 export class Conditions {
   readonly params: unknown[] = [];
@@ -238,7 +247,7 @@ export class Conditions {
   add(sql: string, value: unknown): void {
     if (value === undefined) return;
     this.params.push(value);
-    this.text(sql.replace('$?', `$${String(this.params.length)}`));
+    this.text(sql.replaceAll('$?', () => `$${String(this.params.length)}`));
   }
 
   text(sql: string): void {

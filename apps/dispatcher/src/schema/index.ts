@@ -11,6 +11,7 @@ import { PositionsPerCluster } from './positions-per-cluster.js';
 import { RememberBegunWrites } from './remember-begun-writes.js';
 import { RememberNotes } from './remember-notes.js';
 import { RememberTargets } from './remember-targets.js';
+import { WriteLess } from './write-less.js';
 
 /** Oldest first. */
 export const dispatcherMigrations: readonly MigrationClass[] = [
@@ -25,4 +26,5 @@ export const dispatcherMigrations: readonly MigrationClass[] = [
   CreateNotices,
   RememberTargets,
   RememberNotes,
+  WriteLess,
 ];
