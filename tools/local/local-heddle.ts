@@ -33,6 +33,7 @@ import type { DemoKeys } from './demo-tenant.js';
 import { readLocalFile } from './local-file.js';
 import type { LocalFile } from './local-file.js';
 import { embeddedKafkaVariables, kafkaFrom, kafkaVariables } from './local-kafka.js';
+import { PASSED_ON } from './passed-on.js';
 import { Ports } from './ports.js';
 import { Sandboxes } from './sandboxes.js';
 import { StartError } from './screen.js';
@@ -62,40 +63,6 @@ const READY_MS = 60_000;
 /** It may be killed again while it recovers. */
 const POSTGRES_TRIES = 5;
 const POSTGRES_AGAIN_MS = 500;
-/** Settings of services that a person may give to `npm start`. */
-const PASSED_ON = [
-  'ATTEMPT_POOL',
-  'ATTEMPT_TIMEOUT_MS',
-  'BREAKER_FIRST_WAIT_MS',
-  'BREAKER_MAX_WAIT_MS',
-  'CONNECT_TIMEOUT_MS',
-  'FILES_AZURE_CONNECTION_STRING',
-  'FILES_AZURE_CONTAINER',
-  'FILES_S3_ACCESS_KEY',
-  'FILES_S3_BUCKET',
-  'FILES_S3_ENDPOINT',
-  'FILES_S3_REGION',
-  'FILES_S3_SECRET_KEY',
-  'FILES_STORAGE',
-  'HISTORY_DAYS',
-  'HOOK_REQUESTS_PER_SECOND',
-  'HOOK_TIMEOUT_MS',
-  'KEY_RATE_PER_SECOND',
-  'MAIL_MAX_BYTES',
-  'MAX_FILE_BYTES',
-  'NODE_EXTRA_CA_CERTS',
-  'OFFER_NOT_AFTER_MS',
-  'PUBLIC_HOSTS',
-  'RECIPE_WAIT_MS',
-  'SHUTDOWN_TIMEOUT_MS',
-  'SILENCE_MS',
-  'SILENCE_TIMEOUT_MS',
-  'SPOOL_MAX_BYTES',
-  'TEST_WAIT_MS',
-  'TICKET_PAPER',
-  'UPLOAD_MAX_BYTES',
-  'WAITING_ALERT_MS',
-];
 function ownIdentity(): ProcessIdentity {
   const identity = identityOf(process.pid);
   if (identity === undefined) throw new Error('the operating system does not tell when a process began');
