@@ -29,6 +29,8 @@ export interface Policy {
 /** To be called after a commit that enqueued something. */
 export interface Outbox {
   nudge(): void;
+  /** For facts about what is over. */
+  nudgeAtLeisure(): void;
 }
 
 /**

@@ -110,7 +110,12 @@ export class Bench {
     });
     this.reports = new ReportRepository(dataSource, policy, this.cleanUp, metrics, logger);
     this.deliveries = new DeliveryRepository(dataSource);
-    const pump = new OfferPump(this.offers, { nudge: () => undefined }, policy, logger);
+    const pump = new OfferPump(
+      this.offers,
+      { nudge: () => undefined, nudgeAtLeisure: () => undefined },
+      policy,
+      logger,
+    );
     const triggers = new TriggerRepository(policy, this.cleanUp);
     this.triggers = new TriggerService(dataSource, triggers, pump);
     const bulks = new BulkRepository(dataSource, triggers);

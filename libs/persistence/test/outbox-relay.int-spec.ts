@@ -211,6 +211,16 @@ describe('the outbox relay', () => {
     }
   });
 
+  it('does not leave to its next poll what is not urgent, urgent or not what came with it', async () => {
+    const { relay } = aRelay(publisher, 600_000);
+    for (let n = 0; n < 6; n += 1) {
+      await commit(anEvent('k', String(n)));
+      relay.nudgeAtLeisure();
+      if (n % 2 === 1) relay.nudge();
+      await eventually(() => expect(publisher.idsOf('k').at(-1)).toBe(String(n)), { withinMs: 10_000 });
+    }
+  });
+
   it('holds back the later rows of a key until the earlier one is through', async () => {
     const tries = { b: 0 };
     publisher.verdict = ({ id }) => (id === 'b' && (tries.b += 1) < 4 ? 'transient' : 'ok');

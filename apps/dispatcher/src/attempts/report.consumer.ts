@@ -7,6 +7,9 @@ import type { BatchResult, EventBatch } from '@heddle/messaging';
 
 import { OfferPump } from '../offers/offer.pump.js';
 
+import { OUTBOX } from '../tokens.js';
+import type { Outbox } from '../tokens.js';
+
 import { ReportRepository } from './report.repository.js';
 
 /** What workers say about their offers. */
@@ -15,11 +18,15 @@ export class ReportConsumer {
   constructor(
     @Inject(ReportRepository) private readonly reports: ReportRepository,
     @Inject(OfferPump) private readonly pump: OfferPump,
+    @Inject(OUTBOX) private readonly outbox: Outbox,
   ) {}
 
   @EventPattern(TOPIC.deliveryAttempted)
   async attempted(@Payload() batch: EventBatch<DeliveryAttemptedV1>): Promise<BatchResult> {
-    if (await this.reports.apply(batch)) this.pump.nudge();
+    if (await this.reports.apply(batch)) {
+      this.outbox.nudgeAtLeisure();
+      this.pump.look();
+    }
     return undefined;
   }
 }

@@ -45,6 +45,11 @@ export class OfferPump {
   /** Something may have become ready. Also relays what the caller's transaction has enqueued. */
   nudge(): void {
     this.outbox.nudge();
+    this.look();
+  }
+
+  /** Something may have become ready. */
+  look(): void {
     this.again = true;
     this.run();
   }

@@ -31,6 +31,8 @@ const PUBLISH_DEADLINE_MS = 5_000;
  * repeats it.
  */
 const SETTLE_MS = 20;
+/** How long what is not urgent waits for something that is, whose pass takes it along. */
+const LEISURE_MS = 50;
 /** How long a pass waits for its slowest shard before the others go on without it. */
 const STRAGGLER_MS = 50;
 /** `nudge` is for what this process commits; the poll finds the rest, and only other processes make such rows. */
@@ -87,6 +89,7 @@ export class OutboxRelay {
   private readonly stopping = new AbortController();
   /** Rows may be there that no read has looked for. */
   private isUnread = true;
+  private leisure: NodeJS.Timeout | undefined;
   /** Something happened since the last pass began. */
   private isNudged = false;
   private wake: () => void = () => undefined;
@@ -156,11 +159,25 @@ export class OutboxRelay {
     this.stir();
   }
 
+  /** The same for what nobody is held up by: it is read with what is urgent, or after {@link LEISURE_MS}. */
+  nudgeAtLeisure(): void {
+    this.leisure ??= setTimeout(() => {
+      this.leisure = undefined;
+      this.nudge();
+    }, LEISURE_MS).unref();
+  }
+
   /** Ends after the rows that are on their way; the rest stays for the next process. */
   async stop(): Promise<void> {
     this.stopping.abort();
     this.nudge();
     await this.running;
+    this.clearLeisure();
+  }
+
+  private clearLeisure(): void {
+    clearTimeout(this.leisure);
+    this.leisure = undefined;
   }
 
   private stir(): void {
@@ -254,6 +271,7 @@ export class OutboxRelay {
       return false;
     }
     this.isUnread = false;
+    this.clearLeisure();
     // Sent behind what is settled and answered after it, so a row that was published is not read again.
     const [, { rows, hasMore }] = await Promise.all([settling, table.read(free)]);
     if (hasMore || free.length < locks.shards.size) this.isUnread = true;
