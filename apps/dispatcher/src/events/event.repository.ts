@@ -100,13 +100,13 @@ export class EventRepository {
       if (fresh.length === 0) return 'nothing';
 
       const bySubject = Map.groupBy(fresh, subjectKey);
-      // Sent together, answered in turn: each sees what was committed before the locks of those above it were had.
-      const [heads, active, lanes, highest] = await Promise.all([
+      const [heads, active] = await Promise.all([
         raiseHeads(tx, bySubject),
         activeIntegrations(tx, [...new Set(fresh.map(({ tenant }) => tenant))]),
-        openLanes(tx, fresh),
-        highestVersions(tx, fresh),
       ]);
+      // A head comes before the deliveries of its subject, and goes after them: of a new one there are none.
+      const known = heads.filter(({ isNew }) => !isNew);
+      const [lanes, highest] = await Promise.all([openLanes(tx, known), highestVersions(tx, known)]);
 
       const changes: LaneDecision['changes'][number][] = [];
       const created: NewRow[] = [];
@@ -233,7 +233,10 @@ async function newFacts(tx: Tx, facts: readonly PlacedFact[]): Promise<readonly 
 }
 
 /** Locks every head of the chunk, and raises those that are older than what the chunk brings. */
-async function raiseHeads(tx: Tx, bySubject: ReadonlyMap<string, readonly Fact[]>): Promise<HeadRow[]> {
+async function raiseHeads(
+  tx: Tx,
+  bySubject: ReadonlyMap<string, readonly Fact[]>,
+): Promise<(HeadRow & { readonly isNew: boolean })[]> {
   const newest = [...bySubject.values()].map((facts) =>
     facts.reduce((best, fact) => (fact.version > best.version ? fact : best)),
   );
@@ -249,7 +252,7 @@ async function raiseHeads(tx: Tx, bySubject: ReadonlyMap<string, readonly Fact[]
     is_waiting: fact.isWaiting,
     document: JSON.stringify(fact.document),
   }));
-  return await tx.query<HeadRow>(
+  return await tx.query<HeadRow & { readonly isNew: boolean }>(
     `INSERT INTO dispatcher.heads AS h
        (tenant, kind, subject, version, status, order_number, order_id, recipe_ids, waiting_since, document)
      SELECT tenant, kind, subject, version, status, order_number, order_id, recipe_ids,
@@ -269,7 +272,9 @@ async function raiseHeads(tx: Tx, bySubject: ReadonlyMap<string, readonly Fact[]
        document = CASE WHEN excluded.version > h.version THEN excluded.document ELSE h.document END,
        updated_at = CASE WHEN excluded.version > h.version THEN excluded.updated_at ELSE h.updated_at END
      RETURNING tenant, kind, subject, version, status, order_id AS "orderId", recipe_ids AS "recipeIds",
-               waiting_since AS "waitingSince", clock_timestamp() AS now`,
+               waiting_since AS "waitingSince", clock_timestamp() AS now,
+               -- No transaction has locked a row that was just inserted; one in conflict has been locked by this one.
+               xmax = 0 AS "isNew"`,
     [JSON.stringify(rows)],
   );
 }
@@ -312,6 +317,7 @@ export async function openLanes(
   tx: Tx,
   subjects: readonly Subject[],
 ): Promise<ReadonlyMap<string, readonly LaneRow[]>> {
+  if (subjects.length === 0) return new Map();
   const rows = await tx.query<LaneRow>(
     `SELECT d.delivery_id AS "deliveryId", d.integration_id AS "integrationId", d.tenant, d.kind, d.subject,
             d.trigger, d.trigger_id IS NOT NULL AS "isManual", d.version, d.state, d.reason, d.frozen_at IS NOT NULL AS frozen,
@@ -333,6 +339,7 @@ export async function openLanes(
 
 /** A statement of its own: after the locks it sees what the others have committed. */
 async function highestVersions(tx: Tx, subjects: readonly Subject[]): Promise<ReadonlyMap<string, number>> {
+  if (subjects.length === 0) return new Map();
   const rows = await tx.query<Subject & { integrationId: string; version: number }>(
     `SELECT d.integration_id AS "integrationId", d.tenant, d.kind, d.subject, max(d.version) AS version
      FROM ${SUBJECTS} JOIN dispatcher.deliveries d USING (tenant, kind, subject)
