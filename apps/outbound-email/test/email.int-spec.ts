@@ -382,7 +382,13 @@ describe('the e-mail destination', () => {
     notes = {};
     const refused = { 'gone@factory.example': GONE, 'late@factory.example': LATE };
     await retry({}, refused);
-    const earlierNotes = { ...notes, 'former@factory.example': '250' };
+    expect(notes).toMatchObject({ 'a@factory.example': '250' });
+    // As its list spelled them then.
+    const earlierNotes = {
+      'A@Factory.example': '250',
+      'gone@factory.example': '550',
+      'former@factory.example': '250',
+    };
     notes = {};
     const deliveryId = randomUUID();
     expect(await retry({ deliveryId, earlierNotes }, refused)).toMatchObject({ error: { code: 'DEFERRED' } });

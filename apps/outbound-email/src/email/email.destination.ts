@@ -343,8 +343,10 @@ function isStreamFault(error: unknown): boolean {
  * for good is asked again: whoever triggers may have mended that.
  */
 function reachedBefore({ settings, earlierNotes = {} }: EmailDelivery): readonly string[] {
-  const taken = new Map(Object.entries(earlierNotes));
-  return recipientsOf(settings).filter((address) => Number(taken.get(address)) === TAKEN);
+  const replies = new Map(
+    Object.entries(earlierNotes).map(([address, reply]) => [address.toLowerCase(), Number(reply)]),
+  );
+  return recipientsOf(settings).filter((address) => replies.get(address.toLowerCase()) === TAKEN);
 }
 
 /** Each once: two spellings of one domain are one mailbox. */

@@ -21,7 +21,10 @@ export const TriggerRequest = z
     recipeId: RecipeId.optional(),
     /** Default: every integration that orders, or recipes, like these start. */
     integrationIds: z.array(z.uuid()).min(1).max(200).optional(),
-    /** Files with a receipt of the same version stay; else everything is sent again. */
+    /**
+     * Files with a receipt of the same version stay, and recipients who have the mail of it are left out; else
+     * everything is sent again.
+     */
     onlyMissing: z.boolean().default(false),
     /** Of a recipe: the orders that use it, or the recipe itself. Default: the orders, where there are any. */
     as: z.enum(['orders', 'recipe']).optional(),
