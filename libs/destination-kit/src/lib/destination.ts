@@ -53,7 +53,7 @@ interface DeliveryBase<TSettings> {
   readonly tenant: string;
   readonly channel: string;
   readonly integrationId: string;
-  /** Parsed, secrets opened. Lives in memory for one attempt and is never logged. */
+  /** Parsed, secrets opened. Shared by attempts of one integration that run at one time, gone with the last of them, never logged. */
   readonly settings: TSettings;
 }
 

@@ -1,4 +1,5 @@
-import { createCipheriv, hkdfSync, randomBytes } from 'node:crypto';
+import { createCipheriv, createSecretKey, hkdfSync, randomBytes } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 
 import { FileName, FileSource, Tenant } from '@heddle/contracts';
 import { errors, jwtDecrypt } from 'jose';
@@ -44,7 +45,7 @@ export class FileLinkError extends Error {
  * Encrypted and not only signed: the address of a source may carry somebody's signature.
  */
 export class FileLinks {
-  private readonly keys: ReadonlyMap<string, Uint8Array>;
+  private readonly keys: ReadonlyMap<string, KeyObject>;
   private readonly newest: string;
 
   /** @param keyring the first seals, all of them open. Keys of links are derived, for these keys sign tokens too. */
@@ -53,7 +54,7 @@ export class FileLinks {
     this.keys = new Map(
       keyring.map(({ kid, key }) => [
         kid,
-        new Uint8Array(hkdfSync('sha256', key, new Uint8Array(), 'heddle file links', 32)),
+        createSecretKey(Buffer.from(hkdfSync('sha256', key, new Uint8Array(), 'heddle file links', 32))),
       ]),
     );
   }
@@ -120,7 +121,7 @@ export class FileLinks {
     return [header, '', ...parts].join('.');
   }
 
-  private keyNamed(kid: string | undefined): Uint8Array {
+  private keyNamed(kid: string | undefined): KeyObject {
     const key = this.keys.get(kid ?? '');
     if (!key) throw new FileLinkError('opening a link: unknown key');
     return key;
