@@ -29,7 +29,7 @@ describe('the hosts of the hub', () => {
     ]);
   });
 
-  it('are origins of its own by either scheme, beside its internal addresses', () => {
+  it('are origins of its own, those with a name alone by either scheme, beside its internal addresses', () => {
     const origins = ownOrigins({
       PUBLIC_URL: new URL('https://hub.example'),
       PUBLIC_HOSTS: PublicHostsSetting.parse('shop.example=one'),
@@ -38,10 +38,9 @@ describe('the hosts of the hub', () => {
     });
     expect(origins).toEqual([
       'https://hub.example',
-      'http://hub.example',
+      'http://10.0.0.2:8080',
       'https://shop.example',
       'http://shop.example',
-      'http://10.0.0.2:8080',
       'http://10.0.0.1:9090',
     ]);
   });

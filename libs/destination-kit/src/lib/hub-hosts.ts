@@ -26,13 +26,9 @@ export interface PublicNames {
 }
 
 /** Every host, with its port unless that is the usual one, under which the outside reaches the hub. */
-export function hubHosts({ PUBLIC_URL, PUBLIC_HOSTS }: PublicNames): ReadonlySet<string> {
-  const own = PUBLIC_URL === undefined ? undefined : new URL(PUBLIC_URL);
-  const named = [...PUBLIC_HOSTS.keys()].flatMap((host) =>
-    // Without a port it stands for the ports of the web, and for that of the hub.
-    own === undefined || own.port === '' || hasPort(host) ? [host] : [host, `${host}:${own.port}`],
-  );
-  const hosts = named.flatMap((host) => [new URL(`https://${host}`).host, new URL(`http://${host}`).host]);
+export function hubHosts(names: PublicNames): ReadonlySet<string> {
+  const own = publicUrlOf(names);
+  const hosts = namedOrigins(names).map((origin) => new URL(origin).host);
   return new Set(own === undefined ? hosts : [own.host, ...hosts]);
 }
 
@@ -46,10 +42,22 @@ export function ownOrigins(
 ): readonly string[] {
   const { HUB_ADDRESSES, STORE_URL, DISPATCHER_URL } = config;
   return [
-    ...[...hubHosts(config)].flatMap((host) => [`https://${host}`, `http://${host}`]),
-    ...[STORE_URL, DISPATCHER_URL].filter((url) => url !== undefined),
+    ...[publicUrlOf(config)?.origin, STORE_URL, DISPATCHER_URL].filter((url) => url !== undefined),
+    ...namedOrigins(config),
     ...HUB_ADDRESSES,
   ];
+}
+
+/** Of `PUBLIC_HOSTS`, by either scheme. Without a port a host stands for the ports of the web, and for that of the hub. */
+function namedOrigins(names: PublicNames): readonly string[] {
+  const port = publicUrlOf(names)?.port ?? '';
+  return [...names.PUBLIC_HOSTS.keys()]
+    .flatMap((host) => (port === '' || hasPort(host) ? [host] : [host, `${host}:${port}`]))
+    .flatMap((host) => [`https://${host}`, `http://${host}`]);
+}
+
+function publicUrlOf({ PUBLIC_URL }: PublicNames): URL | undefined {
+  return PUBLIC_URL === undefined ? undefined : new URL(PUBLIC_URL);
 }
 
 function isHost(text: string): boolean {
