@@ -27,6 +27,7 @@ import type { FetchFile } from './file-set.js';
 import type { LinkFile } from './link-file.js';
 import { openSettings } from './open-settings.js';
 import { RunningAttempts } from './running-attempts.js';
+import { PacedReports } from './paced-reports.js';
 import { SettingsInUse } from './settings-in-use.js';
 import { WorkerMetrics } from './worker-metrics.js';
 
@@ -120,6 +121,7 @@ export class DestinationWorker<TSettings> {
   private readonly attempts = new RunningAttempts();
   private readonly settings: SettingsInUse<TSettings>;
   private readonly reports = new Set<Promise<void>>();
+  private readonly outcomes: PacedReports;
   /** By integration: removals that wait for their turn, which comes when the one before has ended. */
   private readonly tidying = new Map<string, { waiting: number; last: Promise<void> }>();
   private progressAt = 0;
@@ -132,6 +134,7 @@ export class DestinationWorker<TSettings> {
 
   constructor(private readonly options: DestinationWorkerOptions<TSettings>) {
     this.settings = new SettingsInUse(options.sealer, options.settings);
+    this.outcomes = new PacedReports(options.publisher, REPORT_DEADLINE_MS);
     this.metrics = new WorkerMetrics(options.metrics, options.destination.kind, {
       pool: options.pool,
       inUse: () => this.attempts.size,
@@ -501,7 +504,7 @@ export class DestinationWorker<TSettings> {
     const event = this.reportOf(attempt, report);
     const giveUp = performance.now() + FINISHED_REPORT_MS;
     while (performance.now() < giveUp) {
-      const [result] = await this.options.publisher.publish([event], { deadlineMs: REPORT_DEADLINE_MS });
+      const result = await this.outcomes.publish(event);
       if (result?.ok === true) return;
       if (result?.error.permanent === true || result?.error.code === 'CLOSED') break;
       if (this.hasEnded.signal.aborted) break;
