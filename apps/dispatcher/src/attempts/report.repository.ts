@@ -144,11 +144,12 @@ export class ReportRepository {
       const isFresh = await movePositions(tx, SCHEMA, batch.chunks);
       const reports = batch.events.filter(isFresh).map(({ data }) => data);
       if (reports.length === 0) return undefined;
-      hear(tx, reports);
 
       const telling = reports.filter((report) => report.phase !== 'started');
       await lockForStop(tx, telling.filter(saysGone));
       const tallies = await readDeliveries(tx, telling);
+      // Deliveries are locked before their offers, as by whoever gives one up.
+      hear(tx, reports);
       finishTests(
         tx,
         telling.filter(

@@ -227,8 +227,8 @@ export function conditionsOf({ tenant, channel }: Reader, filters: DeliveryFilte
 }
 
 /**
- * Orders are found by number and id in their heads, so that nothing of a delivery has to be indexed for it: neither ever
- * changes, and a head stays as long as there is a delivery of it. The first parameter is the tenant.
+ * Orders are found by number and id in their heads, so that nothing of a delivery has to be indexed for it: a number never
+ * changes, an id only from none, and a head stays as long as there is a delivery of it. The first parameter is the tenant.
  */
 function ofHeads(column: 'order_number' | 'order_id'): string {
   return `d.kind = 'order' AND d.subject = ANY (ARRAY(

@@ -189,7 +189,7 @@ function subjectsOf(subjects: readonly Subject[]): string {
 }
 
 async function lockHeads(tx: Tx, subjects: readonly Subject[]): Promise<readonly TriggeredHead[]> {
-  return await tx.query<TriggeredHead>(
+  const heads = await tx.query<TriggeredHead>(
     `SELECT h.tenant, h.kind, h.subject, h.version, h.status, h.order_number AS "orderNumber", h.order_id AS "orderId",
             h.recipe_ids AS "recipeIds", h.waiting_since AS "waitingSince", clock_timestamp() AS now,
             h.document::json ->> 'channel' AS channel,
@@ -199,6 +199,14 @@ async function lockHeads(tx: Tx, subjects: readonly Subject[]): Promise<readonly
      ORDER BY h.tenant, h.kind, h.subject FOR UPDATE OF h`,
     [subjectsOf(subjects)],
   );
+  // In use again: a purge that has just found no delivery of it looks once more where the row has changed.
+  tx.post(
+    `UPDATE dispatcher.heads h SET updated_at = now()
+     FROM json_to_recordset($1) AS s (tenant text, kind text, subject text)
+     WHERE h.tenant = s.tenant AND h.kind = s.kind AND h.subject = s.subject`,
+    [subjectsOf(subjects)],
+  );
+  return heads;
 }
 
 /** What each lane had last: the delivery that a new one repeats. */

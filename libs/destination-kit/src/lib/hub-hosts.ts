@@ -16,7 +16,7 @@ export const PublicHostsSetting = z
     return new Map(entries);
   })
   .describe(
-    'Host names of the hub beside that of PUBLIC_URL, host=tenant, comma-separated: whose recipes are read there without a key, which is not needed with one tenant. The same for all services: nothing is fetched from there, and no delivery goes there.',
+    'Host names of the hub beside that of PUBLIC_URL, host=tenant, comma-separated: whose recipes are read there without a key, which is not needed with one tenant. The same for all services: nothing is fetched from there, and no delivery over HTTP goes there.',
   );
 
 /** What tells a service where the outside reaches the hub. */

@@ -11,8 +11,8 @@ interface WaitingReport {
 const PACE_MS = 15;
 
 /**
- * Publishes outcomes together that end within a moment. Nobody waits for the milliseconds, and a request to Kafka and a
- * transaction of the dispatcher cost nearly the same for one outcome as for ten.
+ * Publishes outcomes together that end within a moment: a request to Kafka and a transaction of the dispatcher cost nearly
+ * the same for one as for ten. What waits for the place of one in a window or a lane waits so much longer.
  */
 export class PacedReports {
   private waiting: WaitingReport[] = [];

@@ -67,7 +67,8 @@ const DEFAULTS: Omit<Settings, 'heartbeatIntervalMs'> = {
   sessionTimeoutMs: 6_000,
   rebalanceTimeoutMs: 10_000,
   maxWaitMs: 1_000,
-  concurrency: 4,
+  // More calls are smaller ones: with two, one is prepared while the other waits for the disk.
+  concurrency: 2,
 };
 
 /** No join, no heartbeat for so long: the client has stopped without a word, and a fresh one takes over. */

@@ -259,7 +259,10 @@ export class OutboxRelay {
   private async pass(locks: ShardLocks, table: OutboxTable): Promise<boolean> {
     const settling = this.settle(table);
     const settledNow = new Set(this.settled.map(({ shard }) => shard));
-    const bytes = [...this.publishing.values()].reduce((sum, size) => sum + size, 0);
+    const bytes = [...this.publishing].reduce(
+      (sum, [shard, size]) => sum + (settledNow.has(shard) ? 0 : size),
+      0,
+    );
     const now = performance.now();
     const free = [...locks.shards].filter(
       (shard) =>
