@@ -10,12 +10,13 @@ const ADDRESS = /[^\s,@]+@[^\s,@]+/g;
  */
 export function maskedReceipt<T extends Pick<Receipt, 'location' | 'details'>>(receipt: T): T {
   if (!receipt.location.startsWith(MAILTO)) return receipt;
-  const details = new Map<string, string>();
-  for (const [name, value] of Object.entries(receipt.details)) {
+  const counts = new Map<string, number>();
+  const details = Object.entries(receipt.details).map(([name, value]) => {
     const masked = masking(name);
-    const sameBefore = [...details.keys()].filter((other) => other.replace(/ #\d+$/, '') === masked).length;
-    details.set(sameBefore === 0 ? masked : `${masked} #${String(sameBefore + 1)}`, value);
-  }
+    const count = (counts.get(masked) ?? 0) + 1;
+    counts.set(masked, count);
+    return [count === 1 ? masked : `${masked} #${String(count)}`, value] as const;
+  });
   const location = MAILTO + masking(receipt.location.slice(MAILTO.length));
   return { ...receipt, location, details: Object.fromEntries(details) };
 }
