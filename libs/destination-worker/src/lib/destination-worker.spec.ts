@@ -5,6 +5,7 @@ import { DeliveryAttemptedV1, DeliveryRequestedV1 } from '@heddle/contracts';
 import type { OfferedFile, Receipt } from '@heddle/contracts';
 import { DestinationError } from '@heddle/destination-kit';
 import type { Delivery, DeliveryContext, Destination, Leftovers } from '@heddle/destination-kit';
+import { PublishError } from '@heddle/messaging';
 import type { EventBatch, OutgoingEvent, PublishResult } from '@heddle/messaging';
 import { createLogger, createMetrics } from '@heddle/platform';
 import { SecretSealer, parseKeyring } from '@heddle/secrets';
@@ -125,6 +126,8 @@ class FakePublisher {
   readonly events: OutgoingEvent[] = [];
   readonly calls: number[] = [];
   isDown = false;
+  /** Of one event; more is refused for good. */
+  maxBytes = Infinity;
 
   async publish(events: readonly OutgoingEvent[]): Promise<readonly PublishResult[]> {
     if (this.isDown) {
@@ -132,8 +135,12 @@ class FakePublisher {
       return events.map(() => ({ ok: false, error }));
     }
     this.calls.push(events.length);
-    this.events.push(...events);
-    return events.map(() => ({ ok: true, partition: 0, offset: '0' }));
+    return events.map((event) => {
+      if (event.data.length > this.maxBytes)
+        return { ok: false, error: new PublishError('REFUSED', event.topic) };
+      this.events.push(event);
+      return { ok: true, partition: 0, offset: '0' };
+    });
   }
   get reports(): DeliveryAttemptedV1[] {
     return this.events.map(({ data }) => DeliveryAttemptedV1.parse(JSON.parse(data)));
@@ -889,6 +896,52 @@ describe('an outbound worker', () => {
     publisher.isDown = false;
 
     await soon(() => expect(publisher.finished().outcome).toBe('succeeded'));
+  });
+
+  it('reports the end without the details of its receipts where Kafka refuses the report as too large', async () => {
+    const { destination, publisher, take, log } = aWorker({ progressIntervalMs: 60_000 });
+    publisher.maxBytes = 4_000;
+    const to = Array.from({ length: 50 }, (_, each) => `recipient-${each}@factory.example`);
+    destination.behave = async function* (delivery, context) {
+      for await (const receipt of destination.takeAll(delivery, context))
+        yield {
+          ...receipt,
+          location: `mailto:${to.join(',')}`,
+          details: Object.fromEntries(to.map((address) => [`had ${address}`, 'from an earlier delivery'])),
+        };
+      context.noteAtEnd({ 'a@factory.example': '250' });
+    };
+
+    await take(anOffer());
+
+    await soon(() => expect(publisher.finished().outcome).toBe('succeeded'));
+    const { receipts, notes, sizeBytes } = publisher.finished();
+    const sha256 = expect.stringMatching(/^[0-9a-f]{64}$/);
+    expect(receipts).toEqual(
+      ['a.txt', 'b.txt'].map((name) => ({
+        name,
+        location: expect.stringMatching(/^mailto:recipient-0@.*@factory\.example,…$/),
+        sizeBytes: 5,
+        sha256,
+        details: {},
+      })),
+    );
+    expect({ notes, sizeBytes }).toEqual({ notes: { 'a@factory.example': '250' }, sizeBytes: 10 });
+    await soon(() => expect(log.join('')).toContain('"delivery.report-shortened"'));
+    expect(log.join('')).not.toContain('"delivery.report-lost"');
+  });
+
+  it('gives up a report that is refused in its shortest form too', async () => {
+    const { destination, publisher, take, log } = aWorker({ progressIntervalMs: 60_000 });
+    destination.behave = async function* (delivery, context) {
+      yield* destination.takeAll(delivery, context);
+      publisher.maxBytes = 10;
+    };
+
+    await take(anOffer());
+
+    await soon(() => expect(log.join('')).toContain('"delivery.report-lost"'));
+    expect(publisher.phases).toEqual(['started']);
   });
 
   it('lets attempts finish at shutdown, takes nothing more, and gives the rest back', async () => {

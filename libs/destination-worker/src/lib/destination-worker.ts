@@ -7,6 +7,7 @@ import type {
   DeliveryNotes,
   DeliveryRequestedV1,
   FileFault,
+  Receipt,
 } from '@heddle/contracts';
 import { DestinationError } from '@heddle/destination-kit';
 import type { Delivery, DeliveryContext, Destination } from '@heddle/destination-kit';
@@ -29,6 +30,7 @@ import { openSettings } from './open-settings.js';
 import { RunningAttempts } from './running-attempts.js';
 import { PacedReports } from './paced-reports.js';
 import { SettingsInUse } from './settings-in-use.js';
+import { shortReceipt } from './short-receipt.js';
 import { WorkerMetrics } from './worker-metrics.js';
 
 export interface ReportPublisher {
@@ -501,19 +503,32 @@ export class DestinationWorker<TSettings> {
   }
 
   private async reportFinished(attempt: Attempt, report: Report & { phase: 'finished' }): Promise<void> {
-    const event = this.reportOf(attempt, report);
+    let event = this.reportOf(attempt, report);
+    let isShort = false;
     const giveUp = performance.now() + FINISHED_REPORT_MS;
     while (performance.now() < giveUp) {
       const result = await this.outcomes.publish(event);
       if (result?.ok === true) return;
-      if (result?.error.permanent === true || result?.error.code === 'CLOSED') break;
+      if (result?.error.code === 'CLOSED') break;
+      if (result?.error.permanent === true) {
+        if (isShort) break;
+        // Larger than Kafka takes. Unheard of, all that has gone out would go out again.
+        isShort = true;
+        event = this.reportOf(attempt, report, attempt.receipts.map(shortReceipt));
+        this.options.logger.warn(this.idsOf(attempt), 'delivery.report-shortened');
+        continue;
+      }
       if (this.hasEnded.signal.aborted) break;
       await delay(500, undefined, { signal: this.hasEnded.signal }).catch(() => undefined);
     }
     this.options.logger.error(this.idsOf(attempt), 'delivery.report-lost');
   }
 
-  private reportOf(attempt: Attempt, report: Report): OutgoingEvent {
+  private reportOf(
+    attempt: Attempt,
+    report: Report,
+    receipts: readonly Receipt[] = attempt.receipts,
+  ): OutgoingEvent {
     const { event, offer, traceparent } = attempt;
     const at = new Date().toISOString();
     const common = {
@@ -535,7 +550,7 @@ export class DestinationWorker<TSettings> {
             code: report.error?.code ?? null,
             message: report.error?.message ?? null,
             retryAfterMs: report.error?.retryAfterMs ?? null,
-            receipts: attempt.receipts,
+            receipts,
             faults: report.faults,
             ...(Object.keys(attempt.notes).length > 0 && { notes: attempt.notes }),
             startedAt: attempt.startedAt?.toISOString() ?? null,
