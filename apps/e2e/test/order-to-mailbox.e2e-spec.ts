@@ -99,8 +99,9 @@ describe('an order on its way from POST to mailbox', () => {
     const delivery = await deliveryOf('1022');
     expect(mail?.messageId).toBe(`<${delivery.deliveryId}@hub.example>`);
     expect(delivery.files.map(({ state }) => state)).toEqual(delivery.files.map(() => 'delivered'));
+    const [first] = delivery.files;
+    expect(first?.receipt?.location).toBe('mailto:hall-2@factory.example,office@factory.example');
     expect(delivery.files.find(({ kind }) => kind === 'production')?.receipt).toMatchObject({
-      location: 'mailto:hall-2@factory.example,office@factory.example',
       sizeBytes: bytes.length,
       details: { messageId: mail?.messageId, sentAs: 'attachment' },
     });

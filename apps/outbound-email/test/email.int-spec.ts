@@ -6,7 +6,7 @@ import { join } from 'node:path';
 
 import type { EmailSettings, NotifiedDelivery } from '@heddle/contracts';
 import { AddressGuard, parseAllowedAddresses } from '@heddle/destination-kit';
-import type { Delivery } from '@heddle/destination-kit';
+import type { CollectedFile, Delivery } from '@heddle/destination-kit';
 import { aDelivery, aDeliveryFile, attempt, describeDestination } from '@heddle/destination-testing';
 import type { AttemptResult } from '@heddle/destination-testing';
 import { attachmentsOf, eventually, freePort, startSmtpServer, temporaryFolder } from '@heddle/testing';
@@ -321,13 +321,68 @@ describe('the e-mail destination', () => {
     ]);
   });
 
+  it('names the recipients in the first receipt of a mail alone, and counts them in the others', async () => {
+    const files = ['a.txt', 'b.txt', 'c.txt'].map((name) => aDeliveryFile(name, Buffer.from(name)));
+    const refused = { 'gone@factory.example': refusal(550, '5.1.1 no such user') };
+    server.faults = { refuseRecipients: refused };
+    const to = 'a@factory.example,b@factory.example,gone@factory.example';
+    const { receipts } = await run(files, { settings: { ...SETTINGS, to } });
+    const recipients = '2 accepted, 1 refused: the receipt of a.txt names them';
+    const other = { location: 'mailto:a@factory.example', details: { sentAs: 'attachment', recipients } };
+    expect(receipts).toMatchObject([
+      {
+        name: 'a.txt',
+        location: 'mailto:a@factory.example,b@factory.example',
+        details: { 'refused gone@factory.example': 'for good, the mail server answered 550' },
+      },
+      { name: 'b.txt', ...other },
+      { name: 'c.txt', ...other },
+    ]);
+    expect(receipts[0]?.details).not.toHaveProperty('recipients');
+    expect(receipts[1]?.details).not.toHaveProperty('refused gone@factory.example');
+
+    const alone = await run(files, { settings: { ...SETTINGS, to: 'a@factory.example' } });
+    for (const { location, details } of alone.receipts) {
+      expect(location).toBe('mailto:a@factory.example');
+      expect(details).not.toHaveProperty('recipients');
+    }
+  });
+
+  it('proves the largest set for the longest list in less than Kafka takes', async () => {
+    const addressOf = (each: number): string =>
+      `${String(each).padStart(64, 'p')}@${'department.'.repeat(15)}factory.example`;
+    const to = Array.from({ length: 100 }, (_, each) => addressOf(each));
+    const settings = { ...SETTINGS, to: to.join(',') };
+    const offered = Array.from({ length: 2_000 }, (_, each) => ({
+      name: `1022_ID_6182665224482_R_DRIVE-001_${String(each)}.dst`,
+      kind: 'production' as const,
+      mimeType: 'application/octet-stream',
+    }));
+    const collect = async (): Promise<readonly CollectedFile[]> =>
+      offered.map(({ name }) => ({ name, sizeBytes: 1_000_000, file: undefined }));
+    server.faults = { refuseRecipients: { [addressOf(99)]: refusal(550, '5.1.1 no such user') } };
+
+    const first = await run([], { settings, offered, collect });
+    const earlierNotes = Object.fromEntries(to.map((address) => [address, '250']));
+    const again = await run([], { settings, offered, collect, earlierNotes });
+
+    for (const { receipts, error } of [first, again]) {
+      expect(error).toBeUndefined();
+      expect(receipts).toHaveLength(offered.length);
+      expect(JSON.stringify(receipts).length).toBeLessThan(2 * 1024 * 1024);
+    }
+    expect(first.receipts[0]?.location.split(',')).toHaveLength(99);
+    expect(again.receipts[0]?.location.split(',')).toHaveLength(100);
+    expect(server.mails).toHaveLength(1);
+  });
+
   /** As the worker does: what an attempt notes, the next one knows. */
   async function retry(
     fields: Partial<Delivery<EmailSettings>>,
     refuseRecipients: Record<string, { code: number; text: string }>,
+    to = 'a@factory.example, gone@factory.example, late@factory.example',
   ): Promise<AttemptResult> {
     server.faults = { refuseRecipients };
-    const to = 'a@factory.example, gone@factory.example, late@factory.example';
     const settings = { ...SETTINGS, to };
     const delivery = aDelivery(settings, [aDeliveryFile('a.txt', Buffer.from('a'))], { ...fields, notes });
     const noteAtEnd = (more: Readonly<Record<string, string>>): void => void (notes = { ...notes, ...more });
@@ -360,6 +415,29 @@ describe('the e-mail destination', () => {
       ['late@factory.example'],
     ]);
     expect(new Set(server.mails.map(({ messageId }) => messageId)).size).toBe(1);
+  });
+
+  it('knows who is settled however the list spells them by the next attempt', async () => {
+    notes = {};
+    await retry({}, { 'gone@factory.example': GONE, 'late@factory.example': LATE });
+    const to = 'A@factory.example, gone@Factory.Example, Late@factory.example';
+    const { receipts, error } = await retry({ attempt: 2 }, {}, to);
+    expect(error).toBeUndefined();
+    expect(receipts).toMatchObject([
+      {
+        location: 'mailto:A@factory.example,Late@factory.example',
+        details: { 'refused gone@Factory.Example': 'for good, the mail server answered 550' },
+      },
+    ]);
+    expect(server.mails.map(({ recipients }) => recipients)).toEqual([
+      ['a@factory.example'],
+      ['Late@factory.example'],
+    ]);
+    // Where the spellings have been told otherwise, who has the mail has it.
+    notes = {};
+    const earlierNotes = { 'a@factory.example': '250', 'A@factory.example': '550' };
+    await retry({ earlierNotes }, {}, to);
+    expect(server.mails[2]?.recipients).not.toContain('A@factory.example');
   });
 
   it('has succeeded where all that is left is refused for good', async () => {

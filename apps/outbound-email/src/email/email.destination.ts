@@ -58,8 +58,8 @@ export class EmailDestination implements Destination<EmailSettings> {
     const { offered } = delivery;
     const before = reachedBefore(delivery);
     if (recipientsOf(delivery.settings).every((address) => before.includes(address))) {
-      const sent = { delivery, reached: before, refused: [], before };
-      for (const { name } of offered) yield this.receiptOf(name, undefined, sent, 'earlier delivery');
+      const files = offered.map(({ name }) => ({ name, file: undefined, sentAs: 'earlier delivery' }));
+      yield* this.receiptsOf(files, { delivery, reached: before, refused: [], before });
       return;
     }
     const links = new Map<string, string>();
@@ -69,7 +69,8 @@ export class EmailDestination implements Destination<EmailSettings> {
     if (collected.length < offered.length) return;
 
     const { attached, ...sent } = await this.sendSet({ delivery, links, collected, maxBytes }, context);
-    for (const { name } of collected) yield this.receiptOf(name, attached.get(name), { delivery, ...sent });
+    const files = collected.map(({ name }) => ({ name, file: attached.get(name) }));
+    yield* this.receiptsOf(files, { delivery, ...sent });
   }
 
   /** The one file is what the mail says, so nothing is attached. */
@@ -90,7 +91,7 @@ export class EmailDestination implements Destination<EmailSettings> {
         files: [],
       });
       const sent = await this.sendToAll(delivery, message, context);
-      yield this.receiptOf(file.name, file, { delivery, ...sent }, 'body');
+      yield* this.receiptsOf([{ name: file.name, file, sentAs: 'body' }], { delivery, ...sent });
     }
   }
 
@@ -169,18 +170,18 @@ export class EmailDestination implements Destination<EmailSettings> {
     const to = recipientsOf(delivery.settings);
     const before = reachedBefore(delivery);
     const replies = new Map([
-      ...before.map((address) => [address, TAKEN] as const),
-      ...Object.entries(delivery.notes).map(([address, reply]) => [address, Number(reply)] as const),
+      ...before.map((address) => [mailboxOf(address), TAKEN] as const),
+      ...repliesOf(delivery.notes),
     ]);
-    const replyTo = (address: string): number => replies.get(address) ?? 0;
+    const replyTo = (address: string): number => replies.get(mailboxOf(address)) ?? 0;
     const isTaken = (address: string): boolean => replyTo(address) === TAKEN;
     const isSettled = (address: string): boolean => isTaken(address) || replyTo(address) >= 500;
 
     const open = to.filter((address) => !isSettled(address));
     const { refused, failure } =
       open.length === 0 ? { refused: [], failure: undefined } : await this.sendTo(open, message, context);
-    for (const address of open) replies.set(address, TAKEN);
-    for (const { address, replyCode } of refused) replies.set(address, replyCode);
+    for (const address of open) replies.set(mailboxOf(address), TAKEN);
+    for (const { address, replyCode } of refused) replies.set(mailboxOf(address), replyCode);
 
     const putOff = to.filter((address) => !isSettled(address));
     const hasReached = to.some(isTaken);
@@ -243,27 +244,23 @@ export class EmailDestination implements Destination<EmailSettings> {
     }
   }
 
-  /** @param file missing where a link was sent. */
-  private receiptOf(
-    name: string,
-    file: DeliveryFile | undefined,
-    { delivery, reached, refused, before }: Sent & { readonly delivery: EmailDelivery },
-    sentAs = file === undefined ? 'link' : 'attachment',
-  ): Receipt {
-    return {
-      name,
-      location: `mailto:${reached.join(',')}`,
-      sizeBytes: file?.sizeBytes ?? null,
-      sha256: file?.sha256 ?? null,
-      details: {
-        messageId: this.idOf(delivery.deliveryId),
-        sentAs,
-        ...Object.fromEntries(
-          refused.map(({ address, replyCode }) => [`refused ${address}`, wordsOf(replyCode)]),
-        ),
-        ...Object.fromEntries(before.map((address) => [`had ${address}`, 'from an earlier delivery'])),
-      },
-    };
+  /** The first one names all recipients, the others count them: in each, many of both would be more than Kafka takes. */
+  private *receiptsOf(
+    files: readonly SentFile[],
+    { delivery, ...sent }: Sent & { readonly delivery: EmailDelivery },
+  ): Generator<Receipt, void> {
+    const messageId = this.idOf(delivery.deliveryId);
+    let recipients = named(sent);
+    for (const { name, file, sentAs = file === undefined ? 'link' : 'attachment' } of files) {
+      yield {
+        name,
+        location: recipients.location,
+        sizeBytes: file?.sizeBytes ?? null,
+        sha256: file?.sha256 ?? null,
+        details: { messageId, sentAs, ...recipients.details },
+      };
+      if (name === files[0]?.name) recipients = counted(sent, name);
+    }
   }
 
   /** In the name of the sender's domain, which is ours to name things in. */
@@ -299,6 +296,13 @@ interface Sent {
   readonly reached: readonly string[];
   readonly before: readonly string[];
   readonly refused: readonly RefusedRecipient[];
+}
+
+interface SentFile {
+  readonly name: string;
+  /** Undefined where a link was sent, or nothing. */
+  readonly file: DeliveryFile | undefined;
+  readonly sentAs?: string;
 }
 
 interface SetToSend {
@@ -343,15 +347,60 @@ function isStreamFault(error: unknown): boolean {
  * for good is asked again: whoever triggers may have mended that.
  */
 function reachedBefore({ settings, earlierNotes = {} }: EmailDelivery): readonly string[] {
-  const replies = new Map(
-    Object.entries(earlierNotes).map(([address, reply]) => [address.toLowerCase(), Number(reply)]),
-  );
-  return recipientsOf(settings).filter((address) => replies.get(address.toLowerCase()) === TAKEN);
+  const replies = repliesOf(earlierNotes);
+  return recipientsOf(settings).filter((address) => replies.get(mailboxOf(address)) === TAKEN);
 }
 
-/** Each once: two spellings of one domain are one mailbox. */
+/** By mailbox: the list may have spelled an address otherwise then. Whoever has the mail by one spelling has it. */
+function repliesOf(notes: DeliveryNotes): ReadonlyMap<string, number> {
+  const replies = new Map<string, number>();
+  for (const [address, reply] of Object.entries(notes)) {
+    const mailbox = mailboxOf(address);
+    if (replies.get(mailbox) !== TAKEN) replies.set(mailbox, Number(reply));
+  }
+  return replies;
+}
+
+/** Each once. */
 function recipientsOf({ to }: EmailSettings): readonly string[] {
-  return [...new Map(addressesOf(to).map((address) => [address.toLowerCase(), address])).values()];
+  return [...new Map(addressesOf(to).map((address) => [mailboxOf(address), address])).values()];
+}
+
+/**
+ * Addresses that differ in case alone are taken for one mailbox, in front of the `@` too: a mail server may tell these
+ * apart (RFC 5321, 2.4), and next to none does.
+ */
+function mailboxOf(address: string): string {
+  return address.toLowerCase();
+}
+
+/** What a receipt says of the recipients. */
+type Recipients = Pick<Receipt, 'location' | 'details'>;
+
+function named({ reached, refused, before }: Sent): Recipients {
+  return {
+    location: `mailto:${reached.join(',')}`,
+    details: {
+      ...Object.fromEntries(
+        refused.map(({ address, replyCode }) => [`refused ${address}`, wordsOf(replyCode)]),
+      ),
+      ...Object.fromEntries(before.map((address) => [`had ${address}`, 'from an earlier delivery'])),
+    },
+  };
+}
+
+/** @param first name of the file whose receipt names them. */
+function counted(sent: Sent, first: string): Recipients {
+  const { reached, refused } = sent;
+  if (reached.length + refused.length === 1) return named(sent);
+  const counts = [
+    `${String(reached.length)} accepted`,
+    ...(refused.length > 0 ? [`${String(refused.length)} refused`] : []),
+  ];
+  return {
+    location: `mailto:${reached[0] ?? ''}`,
+    details: { recipients: `${counts.join(', ')}: the receipt of ${first} names them` },
+  };
 }
 
 function wordsOf(replyCode: number): string {
