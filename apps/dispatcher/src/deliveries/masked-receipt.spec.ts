@@ -1,5 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
-
 import { describe, expect, it } from '@jest/globals';
 
 import { maskedReceipt } from './masked-receipt.js';
@@ -29,18 +27,15 @@ describe('a receipt for everybody', () => {
     });
   });
 
-  it('tells apart as many recipients as there are that look the same', async () => {
-    // Counted anew for each of them this would take a minute, and the timeout of the test comes first then.
-    const recipients = Array.from({ length: 30_000 }, (_, each) => `p${String(each)}@factory.example`);
-    const details = Object.fromEntries(recipients.map((address) => [`had ${address}`, address]));
-    const masked = maskedReceipt({ location: 'mailto:p0@factory.example', details });
-    await delay(0);
-    expect(Object.keys(masked.details)).toEqual(
-      recipients.map((_, each) =>
-        each === 0 ? 'had p***@factory.example' : `had p***@factory.example #${String(each + 1)}`,
-      ),
-    );
-  }, 10_000);
+  it('tells recipients apart that look the same, and counts each kind by itself', () => {
+    const told = ['had pia@factory.example', 'refused pia@factory.example', 'had paul@factory.example'];
+    const details = Object.fromEntries(told.map((name) => [name, '250 OK']));
+    expect(maskedReceipt({ location: 'mailto:pia@factory.example', details }).details).toEqual({
+      'had p***@factory.example': '250 OK',
+      'refused p***@factory.example': '250 OK',
+      'had p***@factory.example #2': '250 OK',
+    });
+  });
 
   it('leaves those of every other destination as they are', () => {
     const receipt = { location: 'sftp://factory.example/in/a@b/x.pdf', details: { 'a@b.example': 'c' } };
