@@ -21,7 +21,7 @@ function aDocument(text: string): OfferedFile {
 describe('the link to a file of a delivery', () => {
   it('stands below the address of the hub and leads to the file of this tenant', async () => {
     const file = aDocument('{}');
-    const address = await linkFile(links, 'https://hub.example/below')(file, delivery);
+    const address = linkFile(links, 'https://hub.example/below')(file, delivery);
 
     expect(address).toMatch(/^https:\/\/hub\.example\/below\/files\/[^/]+\/1022_ID_6_Cancelled\.json$/);
     const path = address.slice('https://hub.example/below'.length);
@@ -30,7 +30,7 @@ describe('the link to a file of a delivery', () => {
   });
 
   it('leads to the delivery for a text that no address line holds', async () => {
-    const path = await linkFile(links, '')(aDocument('x'.repeat(200_000)), delivery);
+    const path = linkFile(links, '')(aDocument('x'.repeat(200_000)), delivery);
 
     expect(path.length).toBeLessThan(1_000);
     expect(await links.open(path, path.split('/')[2] ?? '')).toMatchObject({
@@ -51,12 +51,12 @@ describe('the link to a file of a delivery', () => {
 
     const link = linkFile(links, 'https://hub.example');
 
-    expect(await link(file, delivery, 'public')).toBe(address);
-    expect(await link(file, delivery, 'signed')).toMatch(`${address}?link=`);
+    expect(link(file, delivery, 'public')).toBe(address);
+    expect(link(file, delivery, 'signed')).toMatch(`${address}?link=`);
   });
 
   it('is signed for what has no address of its own, whatever is asked for', async () => {
-    const link = await linkFile(links, 'https://hub.example')(aDocument('{}'), delivery, 'public');
+    const link = linkFile(links, 'https://hub.example')(aDocument('{}'), delivery, 'public');
 
     expect(link).toMatch(/^https:\/\/hub\.example\/files\/[^/]+\/1022_ID_6_Cancelled\.json$/);
   });
