@@ -12,7 +12,7 @@ export interface ReadyCheck {
 
 /** A server that runs as a process of ours, and can be killed and started again. */
 export abstract class ChildServer {
-  private child: Child | undefined;
+  protected child: Child | undefined;
   private readonly listeners: ((exit: ChildExit) => void)[] = [];
 
   get isRunning(): boolean {
@@ -46,9 +46,7 @@ export abstract class ChildServer {
   protected async launch(options: ChildOptions, { answers, withinMs, everyMs }: ReadyCheck): Promise<void> {
     const child = await Child.spawn(options);
     this.child = child;
-    child.onExit((exit) => {
-      for (const listener of this.listeners) listener(exit);
-    });
+    this.tellExitOf(child);
     const deadline = performance.now() + withinMs;
     while (!(await answers().catch(() => false))) {
       const what = child.isRunning ? `no answer after ${String(withinMs / 1_000)} s` : 'it ended at once';
@@ -58,6 +56,12 @@ export abstract class ChildServer {
         );
       await delay(everyMs);
     }
+  }
+
+  protected tellExitOf(child: Child): void {
+    child.onExit((exit) => {
+      for (const listener of this.listeners) listener(exit);
+    });
   }
 
   /** SIGTERM, and SIGKILL where it is still there after the grace. */

@@ -17,7 +17,7 @@ import { promisify } from 'node:util';
 import { Client } from 'pg';
 
 import { Child, endLeftover, logTail } from './child.js';
-import type { ChildExit } from './child.js';
+import { ChildServer } from './child-server.js';
 import { freePort, isPortFree } from './free-port.js';
 import { guardProcess, unguardProcess } from './guard.js';
 import { postgresBinaries } from './postgres-binaries.js';
@@ -88,13 +88,11 @@ function newDataFolder(dir: string, runAs: RunAs | undefined): string {
 }
 
 /** Its data outlives the process: `kill()` and `restart()` is a crash and a recovery. */
-export class LocalPostgres {
+export class LocalPostgres extends ChildServer {
   readonly url: string;
   readonly port: number;
   readonly logFile: string;
-  private child: Child | undefined;
   private paused: readonly number[] = [];
-  private readonly listeners: ((exit: ChildExit) => void)[] = [];
 
   constructor(
     readonly dir: string,
@@ -104,22 +102,10 @@ export class LocalPostgres {
     private readonly runAs: RunAs | undefined,
     private readonly settings: Readonly<Record<string, string>>,
   ) {
+    super();
     this.port = server.port;
     this.url = `postgres://${USER}:${server.password}@127.0.0.1:${server.port}/postgres`;
     this.logFile = join(dir, 'postgres.log');
-  }
-
-  get isRunning(): boolean {
-    return this.child?.isRunning ?? false;
-  }
-
-  get pid(): number | undefined {
-    return this.child?.pid;
-  }
-
-  /** Called at every end of the server, a wanted one included. */
-  onExit(listener: (exit: ChildExit) => void): void {
-    this.listeners.push(listener);
   }
 
   async start(): Promise<void> {
@@ -136,14 +122,11 @@ export class LocalPostgres {
       if (!said.includes('pre-existing shared memory') || performance.now() > deadline) throw this.failure();
       await delay(100);
     }
-    const { child } = this;
-    child.onExit((exit) => {
-      for (const listener of this.listeners) listener(exit);
-    });
+    this.tellExitOf(this.child);
   }
 
   /** SIGKILL, to the server and to its backends: what a power cut leaves. */
-  async kill(): Promise<void> {
+  override async kill(): Promise<void> {
     if (this.child?.isRunning !== true) return;
     this.child.pause();
     const backends = childrenOf(this.child.pid);
@@ -153,7 +136,7 @@ export class LocalPostgres {
   }
 
   /** SIGSTOP, to the server and to its backends: connections stay open and nobody answers. */
-  pause(): void {
+  override pause(): void {
     if (this.child?.isRunning !== true) return;
     this.child.pause();
     this.paused = childrenOf(this.child.pid);
@@ -163,7 +146,7 @@ export class LocalPostgres {
     }
   }
 
-  resume(): void {
+  override resume(): void {
     for (const pid of this.paused) trySignal(pid, 'SIGCONT');
     this.forgetPaused();
     this.child?.resume();

@@ -2,7 +2,7 @@ import { closeSync, mkdirSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { Child, logTail } from './child.js';
-import type { ChildExit } from './child.js';
+import { ChildServer } from './child-server.js';
 import { eventually } from './eventually.js';
 import { freePort } from './free-port.js';
 import { temporaryFolder } from './temp-folder.js';
@@ -50,7 +50,7 @@ export async function spawnService(options: ServiceOptions): Promise<SpawnedServ
   return service;
 }
 
-export class SpawnedService {
+export class SpawnedService extends ChildServer {
   readonly name: string;
   readonly port: number;
   readonly internalPort: number;
@@ -58,31 +58,18 @@ export class SpawnedService {
   readonly internalUrl: string;
   /** The newest ones, of all its starts. */
   readonly lines: LogLine[] = [];
-  private child: Child | undefined;
   private rest = '';
-  private readonly listeners: ((exit: ChildExit) => void)[] = [];
 
   constructor(
     private readonly options: ServiceOptions,
     readonly logFile: string,
   ) {
+    super();
     this.name = options.name;
     this.port = Number(options.env['PORT']);
     this.internalPort = Number(options.env['INTERNAL_PORT']);
     this.url = `http://127.0.0.1:${this.port}`;
     this.internalUrl = `http://127.0.0.1:${this.internalPort}`;
-  }
-
-  get isRunning(): boolean {
-    return this.child?.isRunning ?? false;
-  }
-
-  get pid(): number | undefined {
-    return this.child?.pid;
-  }
-
-  onExit(listener: (exit: ChildExit) => void): void {
-    this.listeners.push(listener);
   }
 
   async start(): Promise<void> {
@@ -107,10 +94,10 @@ export class SpawnedService {
       },
     });
     this.child = child;
-    child.onExit((exit) => {
+    child.onExit(() => {
       closeSync(log);
-      for (const listener of this.listeners) listener(exit);
     });
+    this.tellExitOf(child);
     const withinMs = this.options.startTimeoutMs ?? 30_000;
     try {
       await eventually(() => this.checkHealth(child), { withinMs, everyMs: 50 });
@@ -130,20 +117,6 @@ export class SpawnedService {
     } catch {
       return false;
     }
-  }
-
-  /** SIGKILL. */
-  async kill(): Promise<void> {
-    await this.child?.kill();
-  }
-
-  /** SIGSTOP. */
-  pause(): void {
-    this.child?.pause();
-  }
-
-  resume(): void {
-    this.child?.resume();
   }
 
   /** SIGTERM. @throws when it has not ended by itself, with exit code 0, in time */
