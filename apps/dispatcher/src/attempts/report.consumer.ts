@@ -6,7 +6,6 @@ import type { DeliveryAttemptedV1 } from '@heddle/contracts';
 import type { BatchResult, EventBatch } from '@heddle/messaging';
 
 import { OfferPump } from '../offers/offer.pump.js';
-
 import { OUTBOX } from '../tokens.js';
 import type { Outbox } from '../tokens.js';
 

@@ -52,8 +52,9 @@ interface Target {
  *
  * kafkajs' `send()` over several partitions remembers between its tries which brokers have answered; where a
  * leader moves in between, it skips the moved messages and still fulfils. Its idempotent mode reuses sequence
- * numbers after an error, which the brokers take for duplicates. So its producer is not used: each request here
- * carries one partition and is tried once; order, retries, deadlines and bounds are ours (`PartitionWriter`).
+ * numbers after an error, which the brokers take for duplicates. So its producer is not used: each append
+ * here is tried once, whatever else its request carries (`BrokerWriter`); order, retries, deadlines and bounds are those
+ * of its partition (`PartitionWriter`).
  */
 export class KafkaPublisher {
   private readonly transport: PublisherTransport;
@@ -66,7 +67,7 @@ export class KafkaPublisher {
   private readonly toStart = new Set<Target>();
   private isStarting = false;
   private queuedBytes = 0;
-  /** Requests that Kafka has not answered. */
+  /** Appends that Kafka has not answered. */
   private underWay = 0;
   private lastContact = -Infinity;
   private isReachable = false;
@@ -138,7 +139,7 @@ export class KafkaPublisher {
   }
 
   /**
-   * What one turn of the event loop publishes goes out in one request per partition, not in one and the rest. With nothing
+   * What one turn of the event loop publishes is one append per partition, not one and the rest. With nothing
    * under way there is nobody to wait for: the turn's end would cost a single caller a tenth of its round trip.
    */
   private startSoon(): void {
@@ -370,7 +371,7 @@ class PublisherMetrics {
     );
     this.retries = metrics.counter(
       'heddle_publisher_request_failures_total',
-      'Requests to Kafka that failed; most are tried again.',
+      'Appends to a partition that failed; most are tried again.',
       ['topic', 'code'],
     );
     this.failures = metrics.counter(
@@ -380,13 +381,13 @@ class PublisherMetrics {
     );
     this.requestMessages = metrics.histogram(
       'heddle_publisher_request_messages',
-      'Messages per acknowledged request.',
+      'Messages per acknowledged append to a partition.',
       ['topic'],
       [1, 5, 20, 100, 250, 500],
     );
     this.requestBytes = metrics.histogram(
       'heddle_publisher_request_bytes',
-      'Bytes per acknowledged request.',
+      'Bytes per acknowledged append to a partition.',
       ['topic'],
       [1_000, 10_000, 100_000, 500_000, 1_000_000, 8_000_000],
     );

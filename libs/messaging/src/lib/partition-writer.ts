@@ -12,7 +12,7 @@ export interface PendingEvent {
 
 export interface PartitionWriterOptions {
   readonly partition: number;
-  /** One request for this partition. Resolves with the offset of its first message once all replicas have it. */
+  /** One append to this partition. Resolves with the offset of its first message once all replicas have it. */
   readonly send: (messages: readonly WireMessage[], bytes: number) => Promise<string>;
   /** True where Kafka will never take these messages together. */
   readonly isPermanent: (error: unknown) => boolean;
@@ -28,7 +28,7 @@ export const MAX_REQUEST_BYTES = 900_000;
 const MIN_COMPACTION = 1_000;
 
 /**
- * Writes one partition: first in, first out, one request in flight.
+ * Writes one partition: first in, first out, one append under way.
  *
  * While a request is under way the queue grows, and the next request takes all of it, so throughput follows load
  * without a timer. A failed request is tried again with the same messages before anything behind them, so a later
