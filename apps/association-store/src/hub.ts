@@ -5,3 +5,8 @@ export interface Hub {
   /** Every host of its own, with its port unless that is the usual one. */
   readonly hosts: ReadonlySet<string>;
 }
+
+/** What the addresses that the hub gives begin with; their paths follow with a slash. */
+export function baseOf({ url }: Hub): string {
+  return url.href.replace(/\/+$/, '');
+}

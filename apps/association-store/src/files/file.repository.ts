@@ -2,6 +2,7 @@ import type { FileKind, ManifestFile, UploadedFile } from '@heddle/contracts';
 import { execute, inTransaction, query } from '@heddle/persistence';
 import type { DataSource, Tx } from '@heddle/persistence';
 
+import { baseOf } from '../hub.js';
 import type { Hub } from '../hub.js';
 import type { RecipeName } from '../orders/order.repository.js';
 import { SCHEMA } from '../schema/migrations.js';
@@ -137,7 +138,7 @@ export async function manifestsOfUploads(
      ORDER BY f.tenant, f.recipe_id, f.name`,
     [JSON.stringify(recipes.map(({ tenant, recipeId }) => ({ tenant, recipeId })))],
   );
-  const base = hub.url.href.replace(/\/+$/, '');
+  const base = baseOf(hub);
   return new Map(
     [...Map.groupBy(rows, ({ tenant, recipeId }) => `${tenant}:${recipeId}`)].map(([key, files]) => [
       key,

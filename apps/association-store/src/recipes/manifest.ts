@@ -4,6 +4,7 @@ import { fileTypeOf } from '@heddle/destination-kit';
 import { PREVIEW_TYPES } from '@heddle/contracts';
 import type { ManifestFault, ManifestFile, PreviewType } from '@heddle/contracts';
 
+import { baseOf } from '../hub.js';
 import type { Hub } from '../hub.js';
 
 /** Most files of one recipe. The first one beyond is listed with its fault, those behind it are not. */
@@ -188,7 +189,7 @@ function pathBelow(hub: Hub, address: string): string | undefined {
 
 /** Where anybody reads the recipe, as far as the hub lets them. */
 export function recipeUrl(hub: Hub, recipeId: string, type: 'json' | 'pdf'): string {
-  return `${hub.url.href.replace(/\/+$/, '')}/recipe/${recipeId}.${type}`;
+  return `${baseOf(hub)}/recipe/${recipeId}.${type}`;
 }
 
 export function sha256Of(text: string): string {
